@@ -1,0 +1,92 @@
+"""Exact geometry of continuous piecewise-affine networks.
+
+A network and a domain go in, a partition comes out; every descriptor, picture and file is a view of it::
+
+    import splinegeo as sg
+
+    part = sg.partition(net, sg.Box([-2, -2], [2, 2]))
+    part.n_regions, part.n_linear_regions, part.psi, part.nu
+    part.plot(color="psi")
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from splinegeo._errors import (
+    CaptureMismatch,
+    FileFormatError,
+    InvalidArgument,
+    NotPiecewiseLinear,
+    ShapeMismatch,
+    SplineGeoError,
+    UnsupportedOperation,
+    WrongType,
+)
+
+if TYPE_CHECKING:
+    from splinegeo.domains import Box, Polygon, Slice
+    from splinegeo.io import FileAccessError, load, load_network, save, save_network
+    from splinegeo.networks import SplineNetwork, capture
+    from splinegeo.partition import Budget, Partition, partition
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "partition",
+    "Box",
+    "Polygon",
+    "Slice",
+    "Budget",
+    "capture",
+    "SplineNetwork",
+    "Partition",
+    "save",
+    "load",
+    "save_network",
+    "load_network",
+    "SplineGeoError",
+    "InvalidArgument",
+    "WrongType",
+    "ShapeMismatch",
+    "NotPiecewiseLinear",
+    "UnsupportedOperation",
+    "CaptureMismatch",
+    "FileFormatError",
+    "FileAccessError",
+    "__version__",
+]
+
+# Where each public name lives. They load on first use, so that `import splinegeo` and `splinegeo --help` cost nothing
+# and whoever only reads files never loads torch.
+_HOMES = {
+    "Box": "splinegeo.domains",
+    "Polygon": "splinegeo.domains",
+    "Slice": "splinegeo.domains",
+    "Budget": "splinegeo.partition",
+    "Partition": "splinegeo.partition",
+    "capture": "splinegeo.networks",
+    "SplineNetwork": "splinegeo.networks",
+    "save": "splinegeo.io",
+    "load": "splinegeo.io",
+    "save_network": "splinegeo.io",
+    "load_network": "splinegeo.io",
+    "FileAccessError": "splinegeo.io",
+}
+_SUBPACKAGES = ("descriptors", "domains", "io", "networks", "partition", "plot")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _SUBPACKAGES:
+        # The import system binds a subpackage to its name here; `splinegeo.partition` is a module that can be called.
+        return importlib.import_module(f"splinegeo.{name}")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'splinegeo' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

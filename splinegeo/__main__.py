@@ -1,0 +1,161 @@
+"""The ``splinegeo`` command.
+
+Heavy imports are inside the commands, so that ``--help`` and a mistyped option answer at once. A bad argument gets
+one line on standard error and exit code 2; Ctrl-C keeps what there is and ends with 130.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+
+from splinegeo import SplineGeoError, __version__
+
+app = typer.Typer(
+    name="splinegeo",
+    help="Exact geometry of continuous piecewise-affine networks.",
+    add_completion=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+_COLORS = ("psi", "nu", "exp_psi", "volume", "rank", "density")
+_INTERRUPTED = 130
+# ClickException, which typer does not export: whatever typer itself has against an argument.
+_CommandLineError = cast("type[Exception]", typer.BadParameter.__mro__[2])
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"splinegeo {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for pictures and files; it is created.")] = Path("demo"),
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads; all cores by default.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")] = False,
+) -> None:
+    """Partition a trained toy generator R^2 -> R^3: counts here, pictures in a folder."""
+    from splinegeo.cli.demo import run_demo
+
+    _log_to_stderr(quiet)
+    raise typer.Exit(_INTERRUPTED if run_demo(out, threads=threads, progress=not quiet) else 0)
+
+
+@app.command()
+def partition(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="module:function that returns a network, or a saved network.npz.")
+    ],
+    box: Annotated[
+        tuple[float, float, float, float] | None, typer.Option(metavar="X0 Y0 X1 Y1", help="A box as the domain.")
+    ] = None,
+    polygon: Annotated[
+        str | None, typer.Option(metavar="'X,Y X,Y ...'", help="A convex polygon as the domain, or a file of vertices.")
+    ] = None,
+    slice_through: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Plane through three latents: a (3, E) array, .npy or text.")
+    ] = None,
+    slice_origin: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Latent at the origin of the plane: an (E,) array.")
+    ] = None,
+    slice_basis: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Directions of the plane: an (E, 2) array.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Save the partition to this .npz file.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the partition into this file: .png, .pdf, .svg.")] = None,
+    color: Annotated[str, typer.Option(help=f"What the picture shows: {', '.join(_COLORS)}.")] = "psi",
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads; all cores by default.")] = None,
+    max_regions: Annotated[int | None, typer.Option(min=1, help="Stop after this many regions.")] = None,
+    max_seconds: Annotated[float | None, typer.Option(min=0, help="Stop after this many seconds.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")] = False,
+) -> None:
+    """Find the exact partition of a network over a box or a polygon in a plane of its latent space.
+
+    Ctrl-C stops the work and keeps the regions that are found; so do --max-regions and --max-seconds.
+    """
+    from splinegeo.cli import inputs
+    from splinegeo.cli.run import run_partition
+
+    if color not in _COLORS:
+        raise inputs.UsageError(f"--color {color!r} must be one of {', '.join(_COLORS)}")
+    _log_to_stderr(quiet)
+    inputs.check_outputs(output, plot)
+    domain = inputs.read_domain(box, polygon)
+    plane = inputs.read_slice(slice_through, slice_origin, slice_basis)
+    interrupted = run_partition(
+        inputs.read_model(model),
+        domain,
+        plane,
+        limits={"regions": max_regions, "seconds": max_seconds},
+        threads=threads,
+        progress=not quiet,
+        output=output,
+        picture=plot,
+        color=color,
+    )
+    raise typer.Exit(_INTERRUPTED if interrupted else 0)
+
+
+@app.command()
+def info(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A partition saved by `splinegeo partition -o FILE`.")],
+) -> None:
+    """Show what a saved partition holds."""
+    from splinegeo.cli.report import print_report
+    from splinegeo.io import load
+
+    print_report(load(file), str(file))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit code is returned."""
+    os.environ.setdefault("MPLBACKEND", "Agg")  # pictures go to files; no screen is needed
+    command = typer.main.get_command(app)
+    try:
+        code = command.main(
+            args=None if arguments is None else list(arguments), prog_name="splinegeo", standalone_mode=False
+        )
+    except (KeyboardInterrupt, typer.Abort):
+        return _complain("interrupted before there was anything to keep", _INTERRUPTED)
+    except SplineGeoError as error:
+        return _complain(str(error), 2)
+    except _CommandLineError as error:
+        message = error.format_message()  # type: ignore[attr-defined]
+        return _complain(message, 2) if message else 2  # without arguments the help is shown, and that is all
+    return code if isinstance(code, int) else 0
+
+
+def _log_to_stderr(quiet: bool) -> None:
+    """Show what the library logs, such as that it is compiling; the library itself never prints."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("splinegeo: %(message)s"))
+    logger = logging.getLogger("splinegeo")
+    logger.handlers[:] = [handler]
+    logger.setLevel(logging.WARNING if quiet else logging.INFO)
+
+
+def _complain(message: str, code: int) -> int:
+    line = " ".join(message.split())
+    typer.echo(f"splinegeo: {line}", err=True)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,54 @@
+"""What a partition is, as a table for the terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from splinegeo._types import Array
+
+if TYPE_CHECKING:
+    from splinegeo.partition import Partition
+
+
+def print_report(part: Partition, title: str) -> None:
+    """Print counts and the statistics of ψ and ν to standard output."""
+    console = Console(highlight=False)
+    counts = Table(title=title, title_justify="left", show_header=False, box=None, pad_edge=False)
+    counts.add_column()
+    counts.add_column(justify="right")
+    inner = int((part.edge_regions[:, 1] >= 0).sum())
+    rows = {
+        "network": f"R^{part.network.n_inputs} -> R^{part.network.n_outputs}, {part.network.n_units:,} units",
+        "domain": f"{part.domain!r}, area {part.domain.volume:.6g}",
+        "regions (activation patterns)": f"{part.n_regions:,}",
+        "linear regions (affine maps)": f"{part.n_linear_regions:,}",
+        "vertices": f"{len(part.vertices):,}",
+        "edges": f"{len(part.edge_vertices):,} ({inner:,} between two regions)",
+        "complete": "yes" if part.complete else f"NO: {part.stop_reason}",
+    }
+    for row in rows.items():
+        counts.add_row(*row)
+    console.print(counts)
+    if part.n_regions:
+        console.print(_statistics(part))
+
+
+def _statistics(part: Partition) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("per region")
+    for head in ("min", "median", "max", "mean by area"):
+        table.add_column(head, justify="right")
+    volumes = part.volumes
+    share = volumes / volumes.sum()
+    for name, values in (("psi", part.psi), ("nu", part.nu)):
+        table.add_row(name, *_summary(values), f"{float(values @ share):.4f}")
+    table.add_row("area", *(f"{x:.4g}" for x in (volumes.min(), np.median(volumes), volumes.max())), "")
+    return table
+
+
+def _summary(values: Array) -> tuple[str, str, str]:
+    return f"{values.min():.4f}", f"{np.median(values):.4f}", f"{values.max():.4f}"

@@ -1,0 +1,9 @@
+"""Files and exports: what goes out is a view of a `Partition`, and what comes in is checked before it is believed."""
+
+from __future__ import annotations
+
+from splinegeo.io.container import FileAccessError
+from splinegeo.io.exports import to_networkx, to_shapely
+from splinegeo.io.partition_file import load, load_network, save, save_network
+
+__all__ = ["FileAccessError", "load", "load_network", "save", "save_network", "to_networkx", "to_shapely"]

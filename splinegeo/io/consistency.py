@@ -1,0 +1,69 @@
+"""What must hold among the arrays of a `Partition`, so that no index of a loaded file points into nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from splinegeo._errors import FileFormatError, ShapeMismatch
+from splinegeo._types import Array
+from splinegeo.partition.result import Partition
+
+_SENTINELS = 2  # -1: the domain's boundary; -2: not enumerated
+
+
+def check_partition(part: Partition) -> None:
+    """Raise FileFormatError with the first thing that is wrong."""
+    n, v, m = len(part.region_offsets) - 1, len(part.vertices), len(part.edge_vertices)
+    c, k = len(part.corner_vertices), len(part.edge_breakpoints)
+    n_bits = part.network.n_breakpoints
+    _shaped("vertices", part.vertices, np.float64, (v, part.slice.basis.shape[1]))
+    _shaped("corner_vertices", part.corner_vertices, np.int32, (c,))
+    _shaped("corner_edges", part.corner_edges, np.int32, (c,))
+    _shaped("corner_neighbors", part.corner_neighbors, np.int32, (c,))
+    _shaped("edge_vertices", part.edge_vertices, np.int32, (m, 2))
+    _shaped("edge_regions", part.edge_regions, np.int32, (m, 2))
+    _shaped("edge_breakpoints", part.edge_breakpoints, np.int32, (k,))
+    _shaped("packed_patterns", part.packed_patterns, np.uint8, (n, -(-n_bits // 8)))
+    _offsets("region_offsets", part.region_offsets, c, at_least=3)
+    _offsets("edge_breakpoint_offsets", part.edge_breakpoint_offsets, k, at_least=0)
+    if len(part.edge_breakpoint_offsets) != m + 1:
+        raise FileFormatError(f"edge_breakpoint_offsets has {len(part.edge_breakpoint_offsets)} entries, not {m + 1}")
+    if not np.isfinite(part.vertices).all():
+        raise FileFormatError("vertices holds a NaN or an infinity")
+    _within("corner_vertices", part.corner_vertices, 0, v)
+    _within("corner_edges", part.corner_edges, 0, m)
+    _within("corner_neighbors", part.corner_neighbors, -_SENTINELS, n)
+    _within("edge_vertices", part.edge_vertices, 0, v)
+    _within("edge_regions", part.edge_regions[:, 0], 0, n)
+    _within("edge_regions", part.edge_regions[:, 1], -_SENTINELS, n)
+    _within("edge_breakpoints", part.edge_breakpoints, 0, n_bits)
+    if n_bits % 8 and (part.packed_patterns[:, -1] >> (n_bits % 8)).any():
+        raise FileFormatError(f"packed_patterns sets bits beyond the {n_bits} of this network")
+    if part.slice.basis.shape[0] != part.network.n_inputs:
+        raise ShapeMismatch(
+            f"the slice lies in R^{part.slice.basis.shape[0]} and the network reads R^{part.network.n_inputs}"
+        )
+    if not isinstance(part.complete, bool) or not isinstance(part.stop_reason, str):
+        raise FileFormatError("complete must be true or false, and stop_reason a text")
+    if part.complete == bool(part.stop_reason):
+        raise FileFormatError(f"complete={part.complete} contradicts stop_reason={part.stop_reason!r}")
+
+
+def _shaped(name: str, array: Array, dtype: type, shape: tuple[int, ...]) -> None:
+    if not isinstance(array, np.ndarray):
+        raise FileFormatError(f"{name} is not an array")
+    if array.dtype != dtype or array.shape != shape:
+        raise FileFormatError(f"{name} is {array.dtype} {array.shape}, not {np.dtype(dtype)} {shape}")
+
+
+def _offsets(name: str, offsets: Array, end: int, at_least: int) -> None:
+    if offsets.dtype != np.int64 or offsets.ndim != 1 or len(offsets) == 0:
+        raise FileFormatError(f"{name} is {offsets.dtype} {offsets.shape}, not a row of int64")
+    if offsets[0] != 0 or offsets[-1] != end or (offsets[1:] - offsets[:-1] < at_least).any():
+        raise FileFormatError(f"{name} must rise from 0 to {end} in steps of {at_least} or more")
+
+
+def _within(name: str, indices: Array, low: int, high: int) -> None:
+    if indices.size and (indices.min() < low or indices.max() >= high):
+        bad = indices[(indices < low) | (indices >= high)].flat[0]
+        raise FileFormatError(f"{name} holds {bad}, which is outside [{low}, {high})")

@@ -1,0 +1,75 @@
+"""A partition as objects of other libraries, which are imported when they are asked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from splinegeo._types import Array
+from splinegeo.partition.result import Partition
+
+if TYPE_CHECKING:
+    import networkx
+
+
+def to_shapely(part: Partition) -> Array:
+    """(N,) object array: every region as a counter-clockwise `shapely.Polygon` in slice coordinates.
+
+    Polygons that share an edge share its end points to the last bit, so shapely's predicates see them as touching.
+    Its overlays round; count and measure with the partition itself.
+
+    Raises:
+        ImportError: shapely is not installed.
+    """
+    try:
+        import shapely
+    except ImportError as error:
+        raise ImportError("to_shapely needs shapely: pip install 'splinegeo[shapely]'") from error
+
+    n = len(part.region_offsets) - 1
+    regions = np.repeat(np.arange(n), np.diff(part.region_offsets))
+    rings = shapely.linearrings(part.vertices[part.corner_vertices], indices=regions)
+    return np.asarray(shapely.polygons(rings), dtype=object)
+
+
+def to_networkx(part: Partition) -> networkx.Graph:
+    """The adjacency of regions as a graph: a node for each region, an edge for each facet that two regions share.
+
+    Nodes are the indices of the regions, with ``psi``, ``nu``, ``volume`` and ``interior_point``. Edges carry
+    ``edge`` (the index among the partition's edges), ``breakpoints`` (pattern bits that differ), ``units`` (their
+    names), ``endpoints`` (2, 2) in slice coordinates and ``length``. Regions that touch in a point are not adjacent.
+
+    Raises:
+        ImportError: networkx is not installed.
+    """
+    try:
+        import networkx
+    except ImportError as error:
+        raise ImportError("to_networkx needs networkx: pip install 'splinegeo[networkx]'") from error
+
+    graph = networkx.Graph()
+    columns = zip(part.psi.tolist(), part.nu.tolist(), part.volumes.tolist(), part.interior_points, strict=True)
+    for region, (psi, nu, volume, point) in enumerate(columns):
+        graph.add_node(region, psi=psi, nu=nu, volume=volume, interior_point=point)
+    endpoints = part.vertices[part.edge_vertices]
+    lengths = np.linalg.norm(endpoints[:, 1] - endpoints[:, 0], axis=1)
+    for edge in np.flatnonzero(part.edge_regions[:, 1] >= 0).tolist():
+        graph.add_edge(
+            *part.edge_regions[edge].tolist(),
+            edge=edge,
+            endpoints=endpoints[edge],
+            length=float(lengths[edge]),
+            **_facet(part, edge),
+        )
+    return graph
+
+
+def _facet(part: Partition, edge: int) -> dict[str, Any]:
+    first, last = part.edge_breakpoint_offsets[edge : edge + 2]
+    breakpoints = part.edge_breakpoints[first:last]
+    units = dict.fromkeys(part.network.breakpoint_units[breakpoints].tolist())  # two breakpoints of one unit: one name
+    return {
+        "breakpoints": tuple(breakpoints.tolist()),
+        "units": tuple(part.network.unit_name(unit) for unit in units),
+    }

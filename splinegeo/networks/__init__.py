@@ -1,0 +1,22 @@
+"""What is looked at: a module or a file read as a graph of affine maps and knots."""
+
+from __future__ import annotations
+
+from splinegeo.networks.capture import capture
+from splinegeo.networks.file import from_arrays, load_network, save_network, to_arrays
+from splinegeo.networks.graph import Combine, Input, Knot, Linear, Node, Select, SplineNetwork
+
+__all__ = [
+    "Combine",
+    "Input",
+    "Knot",
+    "Linear",
+    "Node",
+    "Select",
+    "SplineNetwork",
+    "capture",
+    "from_arrays",
+    "load_network",
+    "save_network",
+    "to_arrays",
+]

@@ -1,0 +1,195 @@
+"""A network as arrays and as a file: a JSON description of the nodes beside their numbers, without pickle.
+
+The round trip is exact. Everything that is read is checked, sizes before memory is taken for them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from splinegeo._errors import FileFormatError, SplineGeoError
+from splinegeo._types import Array
+from splinegeo.networks.builder import MAX_ENTRIES
+from splinegeo.networks.graph import Combine, Input, Knot, Linear, Node, Select, SplineNetwork
+
+FORMAT = "splinegeo network"
+VERSION = 1
+MAX_HEADER = 2**26  # bytes of JSON
+MAX_BYTES = 2**33  # of all arrays together
+HEADER = "network"
+
+KINDS: dict[str, type[Node]] = {kind.__name__: kind for kind in (Input, Linear, Combine, Select, Knot)}
+ARRAYS: dict[str, tuple[str, ...]] = {
+    "Input": (),
+    "Linear": ("weight", "bias"),
+    "Combine": ("bias",),  # and scales, as many as inputs
+    "Select": ("index",),
+    "Knot": ("breakpoints", "slopes", "value"),
+}
+
+
+def to_arrays(network: SplineNetwork) -> dict[str, Array]:
+    """The network as named arrays: ``network`` holds the description (UTF-8 JSON), ``3.weight`` that of node 3."""
+    arrays: dict[str, Array] = {}
+    described = []
+    for i, node in enumerate(network.nodes):
+        kind = type(node).__name__
+        described.append({"kind": kind, "name": node.name, "size": node.size, "inputs": list(node.inputs)})
+        for field in ARRAYS[kind]:
+            arrays[f"{i}.{field}"] = getattr(node, field)
+        if isinstance(node, Combine):
+            for k, scale in enumerate(node.scales):
+                arrays[f"{i}.scales.{k}"] = scale
+    header = {
+        "format": FORMAT,
+        "version": VERSION,
+        "nodes": described,
+        "output": network.output,
+        "input_shape": list(network.input_shape),
+        "output_shape": list(network.output_shape),
+    }
+    text = json.dumps(header, ensure_ascii=False).encode()
+    return {HEADER: np.frombuffer(text, np.uint8), **arrays}
+
+
+def from_arrays(mapping: Mapping[str, Any]) -> SplineNetwork:
+    """The network that `to_arrays` described; entries that do not belong to it are ignored.
+
+    Raises:
+        FileFormatError: something is missing, of the wrong type or shape, or does not form a network.
+    """
+    header = _header(mapping)
+    nodes: list[Node] = []
+    for i, entry in enumerate(_list(header, "nodes")):
+        if not isinstance(entry, dict) or str(entry.get("kind")) not in KINDS:
+            raise FileFormatError(f"network node {i} is of no known kind: {str(entry)[:80]}.")
+        name, size = entry.get("name"), entry.get("size")
+        inputs = _ints(entry, "inputs")
+        if not isinstance(name, str) or not isinstance(size, int) or isinstance(size, bool):
+            raise FileFormatError(f"network node {i} needs a name and a size; got {str(entry)[:80]}.")
+        kind = entry["kind"]
+        fields: dict[str, Any] = {f: _array(mapping, f"{i}.{f}", kind == "Select") for f in ARRAYS[kind]}
+        if kind == "Combine":
+            fields["scales"] = tuple(_array(mapping, f"{i}.scales.{k}", False) for k in range(len(inputs)))
+        nodes.append(KINDS[kind](name, size, inputs, **fields))
+    output = header.get("output")
+    if not isinstance(output, int) or isinstance(output, bool):
+        raise FileFormatError(f"network output must be a node; got {output!r}.")
+    shapes = _ints(header, "input_shape"), _ints(header, "output_shape")
+    try:
+        return SplineNetwork(tuple(nodes), output, *shapes)
+    except SplineGeoError as error:
+        raise FileFormatError(f"the file does not hold a network: {error}") from error
+
+
+def save_network(network: SplineNetwork, path: str | os.PathLike[str]) -> None:
+    """Write ``network`` to ``path`` (.npz), completely or not at all: a temporary file is synced, then renamed."""
+    target = Path(path)
+    handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            np.savez(stream, allow_pickle=False, **to_arrays(network))
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def load_network(path: str | os.PathLike[str]) -> SplineNetwork:
+    """Read a network that `save_network` wrote. Nothing in the file is executed.
+
+    Raises:
+        FileFormatError: the file is not such a file, is damaged, or declares an absurd size.
+        FileNotFoundError: there is no file.
+    """
+    try:
+        with open(path, "rb") as stream, zipfile.ZipFile(stream) as archive:
+            names = [name for name in archive.namelist() if name.endswith(".npy")]
+            _check_sizes(archive, names)
+            arrays = {}
+            for name in names:
+                with archive.open(name) as member:
+                    arrays[name.removesuffix(".npy")] = np.lib.format.read_array(member, allow_pickle=False)
+            return from_arrays(arrays)
+    except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError, RuntimeError, zipfile.LargeZipFile) as error:
+        if isinstance(error, SplineGeoError):
+            raise FileFormatError(f"{os.fspath(path)}: {error}") from error
+        raise FileFormatError(f"{os.fspath(path)} is not a network file of splinegeo: {error}.") from error
+
+
+def _check_sizes(archive: zipfile.ZipFile, names: list[str]) -> None:
+    """Declared and compressed sizes, from the headers alone."""
+    total = 0
+    for name in names:
+        info = archive.getinfo(name)
+        with archive.open(name) as member:
+            version = np.lib.format.read_magic(member)
+            read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+            if version not in read:
+                raise FileFormatError(f"array '{name}' has format version {version}.")
+            shape, _, dtype = read[version](member)
+        size = int(np.prod([int(n) for n in shape], dtype=object)) * dtype.itemsize
+        total += size
+        if dtype.hasobject or size > info.file_size:
+            raise FileFormatError(f"array '{name}' declares {size:,} bytes and holds {info.file_size:,}.")
+        if total > MAX_BYTES:
+            raise FileFormatError(f"its arrays take more than {MAX_BYTES:,} bytes.")
+
+
+def _header(mapping: Mapping[str, Any]) -> dict[str, Any]:
+    if HEADER not in mapping:
+        raise FileFormatError(f"there is no entry '{HEADER}'; this is not a network.")
+    raw = np.asarray(mapping[HEADER])
+    if raw.dtype != np.uint8 or raw.ndim != 1 or raw.size > MAX_HEADER:
+        raise FileFormatError(f"the entry '{HEADER}' must be bytes of JSON; got {raw.dtype} of shape {raw.shape}.")
+    try:
+        header = json.loads(raw.tobytes().decode())
+    except (ValueError, RecursionError) as error:
+        raise FileFormatError(f"the entry '{HEADER}' is not JSON: {error}.") from error
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise FileFormatError(f"the entry '{HEADER}' does not describe a network.")
+    if header.get("version") != VERSION:
+        raise FileFormatError(
+            f"the network has format version {header.get('version')!r}; this splinegeo reads {VERSION}. Upgrade it."
+        )
+    return header
+
+
+def _list(entry: dict[str, Any], key: str) -> list[Any]:
+    value = entry.get(key)
+    if not isinstance(value, list):
+        raise FileFormatError(f"network '{key}' must be a list; got {str(value)[:80]}.")
+    return value
+
+
+def _ints(entry: dict[str, Any], key: str) -> tuple[int, ...]:
+    value = _list(entry, key)
+    if not all(isinstance(n, int) and not isinstance(n, bool) and 0 <= n < 2**62 for n in value):
+        raise FileFormatError(f"network '{key}' must hold sizes or positions; got {str(value)[:80]}.")
+    return tuple(value)
+
+
+def _array(mapping: Mapping[str, Any], key: str, integer: bool) -> Array:
+    if key not in mapping:
+        raise FileFormatError(f"the array '{key}' is missing.")
+    array = np.asarray(mapping[key])
+    wanted = np.dtype(np.int64 if integer else np.float64)
+    if array.dtype != wanted:  # byte order included
+        raise FileFormatError(f"the array '{key}' must be {wanted}; got {array.dtype}.")
+    if array.size > MAX_ENTRIES:
+        raise FileFormatError(f"the array '{key}' has {array.size:,} entries; that is too many.")
+    array = np.array(array, order="C")
+    array.setflags(write=False)
+    return array

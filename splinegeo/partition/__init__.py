@@ -1,0 +1,26 @@
+"""The engine: a network and a domain go in, a partition comes out.
+
+The module is callable: ``splinegeo.partition(net, domain)`` is `partition` below, whether or not this subpackage,
+which has the same name, was imported before.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import Any
+
+from splinegeo.partition.api import partition
+from splinegeo.partition.boundary import Boundary
+from splinegeo.partition.budget import Budget
+from splinegeo.partition.result import Partition, Region
+
+__all__ = ["Boundary", "Budget", "Partition", "Region", "partition"]
+
+
+class _CallableModule(ModuleType):
+    def __call__(self, *args: Any, **kwargs: Any) -> Partition:
+        return partition(*args, **kwargs)
+
+
+sys.modules[__name__].__class__ = _CallableModule

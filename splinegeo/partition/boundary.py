@@ -1,0 +1,164 @@
+"""Decision boundaries: level sets of an output and ties between two, as exact segments.
+
+The set where a function of the outputs changes sign is the kink of one more unit. So the network is continued by
+units for the differences in question, partitioned again by the same engine, and the edges of those units are read
+off; what touches zero without changing sign is found among the other edges, and decided exactly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from splinegeo._errors import InvalidArgument
+from splinegeo._types import Array
+from splinegeo.networks.graph import Knot, Linear, SplineNetwork
+from splinegeo.partition.budget import Budget
+from splinegeo.partition.enumerate import Problem, enumerate_regions, n_threads
+
+if TYPE_CHECKING:
+    from splinegeo.partition.exact import Value
+    from splinegeo.partition.result import Partition
+
+
+@dataclass(frozen=True, eq=False)
+class Boundary:
+    """A decision boundary: segments in slice coordinates, and the regions where equality holds throughout."""
+
+    segments: Array  # (S, 2, 2) end points
+    regions: Array  # (S,) a region of the partition that each segment bounds or crosses
+    everywhere: Array  # (K,) regions on all of which the outputs are equal (or at the level); not outlined by segments
+
+    def __len__(self) -> int:
+        return len(self.segments)
+
+    def __array__(self, dtype: object = None, copy: bool | None = None) -> Array:
+        return np.asarray(self.segments, dtype=dtype)  # type: ignore[arg-type]
+
+    @property
+    def length(self) -> float:
+        """Total length in slice coordinates."""
+        return float(np.linalg.norm(self.segments[:, 1] - self.segments[:, 0], axis=1).sum())
+
+    def __repr__(self) -> str:
+        return f"<Boundary {len(self):,} segments, {len(self.everywhere):,} whole regions>"
+
+
+def decision_boundary(part: Partition, i: int, j: int | None, level: float) -> Boundary:
+    """See `Partition.decision_boundary`."""
+    net = part.network
+    n = net.n_outputs
+    for name, value in (("i", i), ("j", j)):
+        if value is not None and not (isinstance(value, (int, np.integer)) and 0 <= value < n):
+            raise InvalidArgument(f"decision_boundary({name}={value!r}): outputs are numbered 0 to {n - 1}")
+    if i == j:
+        raise InvalidArgument(f"decision_boundary(i={i}, j={j}): an output always ties with itself")
+    if not np.isfinite(level) or (j is not None and level != 0):
+        raise InvalidArgument(f"decision_boundary(level={level!r}): a finite number, and only for a single output")
+    others = [k for k in range(n) if k not in (i, j)] if j is not None else []
+    weight = np.zeros((1 + len(others), n))
+    weight[:, i] = 1
+    for row, k in enumerate([j, *others] if j is not None else []):
+        weight[row, k] = -1
+    bias = np.zeros(len(weight))
+    bias[0] = -level
+    refined, problem, base_bits = _refined(part, weight, bias)
+    return _read(part, refined, problem, base_bits, len(weight))
+
+
+def _refined(part: Partition, weight: Array, bias: Array) -> tuple[dict[str, Array], Problem, int]:
+    net, size, end = part.network, len(weight), len(part.network.nodes)
+    step = np.tile([0.0, 1.0], (size, 1))
+    extra = (
+        Linear("decision", size, (net.output,), weight, bias),
+        Knot("decision", size, (end,), np.zeros((size, 1)), step, np.zeros(size)),
+    )
+    longer = SplineNetwork((*net.nodes, *extra), end + 1, net.input_shape, (size,))
+    problem = Problem.of(longer, part.slice.origin, part.slice.basis, part.domain.vertices)
+    arrays, _ = enumerate_regions(problem, Budget(), n_threads(None), lambda _: None)
+    return arrays, problem, net.n_breakpoints
+
+
+def _read(part: Partition, found: dict[str, Array], problem: Problem, first: int, size: int) -> Boundary:
+    index = part._pattern_index
+    owner = _owners(found["packed_patterns"], first, index)
+    above = np.unpackbits(found["packed_patterns"], axis=1, count=first + size, bitorder="little")[:, first:].astype(bool)
+    sides, offsets, flips = found["edge_regions"], found["edge_breakpoint_offsets"], found["edge_breakpoints"]
+    crossing = np.zeros(len(sides), bool)
+    crossing[np.repeat(np.arange(len(sides)), np.diff(offsets))[flips == first]] = True
+    judge = _Exact(problem, found, size)
+    flat = np.array([r for r in np.nonzero(~above[:, 0])[0] if judge.maybe_flat(r) and judge.flat(r)], np.int64)
+    is_flat = np.zeros(len(owner), bool)
+    is_flat[flat] = True
+    touching = [e for e in np.nonzero(~crossing)[0] if judge.maybe_zero(e, 0) and judge.zero(e, 0)]
+    chosen = [e for e in sorted([*np.nonzero(crossing)[0], *touching]) if not any(is_flat[r] for r in sides[e] if r >= 0)]
+    kept = []
+    for e in chosen:
+        near = [r for r in sides[e] if r >= 0]
+        if all(any(above[r, k] for r in near) or (judge.maybe_zero(e, k) and judge.zero(e, k)) for k in range(1, size)):
+            kept.append(e)
+    edges = np.array(kept, np.int64)
+    segments = found["vertices"][found["edge_vertices"][edges]].reshape(-1, 2, 2)
+    owners = owner[sides[edges, 0]] if len(edges) else np.zeros(0, np.int64)
+    inside = owners >= 0
+    whole = [r for r in flat if all(above[r, k] or (judge.maybe_flat(r, k) and judge.flat(r, k)) for k in range(1, size))]
+    return Boundary(segments[inside], owners[inside], np.unique(owner[whole][owner[whole] >= 0]) if whole else np.zeros(0, np.int64))
+
+
+def _owners(packed: Array, n_breakpoints: int, index: dict[bytes, int]) -> Array:
+    """The region of the coarser partition for each refined one: the same pattern without the last bits."""
+    if not n_breakpoints:
+        return np.zeros(len(packed), np.int64)
+    bits = np.unpackbits(packed, axis=1, count=n_breakpoints, bitorder="little")
+    return np.array([index.get(row.tobytes(), -1) for row in np.packbits(bits, axis=1, bitorder="little")], np.int64)
+
+
+class _Exact:
+    """Whether a difference vanishes on an edge or a region of the refined partition: floats first, then exactly."""
+
+    def __init__(self, problem: Problem, found: dict[str, Array], size: int) -> None:
+        self.problem, self.found, self.size = problem, found, size
+        net = problem.network
+        self._decision = len(net.nodes) - 2
+        self._values: dict[int, Value] = {}
+        # Values of the differences at all vertices, in floating point, and how large a rounding error may be.
+        u = found["vertices"]
+        z = problem.exact._origin + u @ problem.exact._basis.T
+        values = net.forward(z)
+        self._at = values[self._decision]
+        self._tolerance = 1e-6 * (1 + np.abs(values[net.nodes[self._decision].inputs[0]]).max(1))
+
+    def maybe_zero(self, e: int, k: int) -> bool:
+        ends = self.found["edge_vertices"][e]
+        return bool((np.abs(self._at[ends, k]) <= self._tolerance[ends]).all())
+
+    def maybe_flat(self, r: int, k: int = 0) -> bool:
+        o = self.found["region_offsets"]
+        ends = self.found["corner_vertices"][o[r] : o[r + 1]]
+        return bool((np.abs(self._at[ends, k]) <= self._tolerance[ends]).all())
+
+    def _row(self, r: int, k: int) -> tuple[int, ...]:
+        if r not in self._values:
+            judge = self.problem.judge(self.found["bits"][r])
+            self._values[r] = judge._prefix(len(self.problem.layout.places))[self._decision]
+        return self._values[r].rows[k]
+
+    def flat(self, r: int, k: int = 0) -> bool:
+        return not any(self._row(int(r), k))
+
+    def zero(self, e: int, k: int) -> bool:
+        """Whether difference k vanishes along edge e: its line is the edge's line."""
+        r, other = (int(v) for v in self.found["edge_regions"][e])
+        row = self._row(r, k)
+        if not any(row):
+            return True
+        if other < 0:
+            return False  # along the domain's own boundary nothing is separated
+        judge = self.problem.judge(self.found["bits"][r])
+        o = self.found["edge_breakpoint_offsets"]
+        hinge = int(np.nonzero(self.problem.bits == self.found["edge_breakpoints"][o[e]])[0][0])
+        a, b, c = judge.line(hinge)
+        x, y, w = row
+        return a * y == b * x and a * w == c * x and b * w == c * y

@@ -1,0 +1,54 @@
+"""How much work a call may do before it returns what it has."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+from splinegeo._errors import InvalidArgument, WrongType
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Limits of an enumeration; None is no limit.
+
+    Args:
+        regions: keep at most this many regions. The regions kept are the first in the canonical order.
+        seconds: stop after this much wall time.
+        memory: stop when the regions found take this many bytes.
+
+    Raises:
+        InvalidArgument: a limit is not positive.
+    """
+
+    regions: int | None = None
+    seconds: float | None = None
+    memory: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("regions", "seconds", "memory"):
+            value = getattr(self, name)
+            if value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or (name != "seconds" and value != int(value)):
+                kind = "a number" if name == "seconds" else "a whole number"
+                raise WrongType(f"Budget({name}={value!r}): {kind} is expected, or None for no limit")
+            if not value > 0 or math.isnan(value):
+                raise InvalidArgument(f"Budget({name}={value!r}): a limit is positive; None means no limit")
+
+
+class Clock:
+    """Watches a budget: `reason` says which limit is reached, if any."""
+
+    def __init__(self, budget: Budget) -> None:
+        self.budget = budget
+        self._deadline = math.inf if budget.seconds is None else time.monotonic() + budget.seconds
+
+    def reason(self, held_bytes: int) -> str:
+        """Empty while work may go on."""
+        if time.monotonic() > self._deadline:
+            return f"budget of {self.budget.seconds:g} seconds"
+        if self.budget.memory is not None and held_bytes > self.budget.memory:
+            return f"budget of {self.budget.memory:,} bytes"
+        return ""

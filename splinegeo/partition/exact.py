@@ -1,0 +1,192 @@
+"""Exact arithmetic on the graph: the judge of every sign that floating point leaves open.
+
+Weights are dyadic rationals, so a value is an integer matrix times a power of two: no fractions, no gcd. A value has
+either one column, its value at a rational point (times the point's homogeneous coordinate), or three, the
+coefficients (a, b, c) of the affine function that it is under a given activation pattern.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+import numpy as np
+from flint import fmpz_mat
+
+from splinegeo._types import Array
+from splinegeo.networks.graph import Combine, Input, Knot, Linear, Select, SplineNetwork
+from splinegeo.partition.frame import Frame, nearest_float
+
+
+def integers(x: Array) -> tuple[list[int], int]:
+    """Integers n and an exponent e with x = n * 2**-e, entry by entry (flat)."""
+    pairs = [float(v).as_integer_ratio() for v in np.ravel(x)]
+    e = max((d.bit_length() - 1 for _, d in pairs), default=0)
+    return [n << (e - (d.bit_length() - 1)) for n, d in pairs], e
+
+
+class Value:
+    """Rows of integers times 2**-e. ``rows`` is a list of row tuples, all with the same number of columns."""
+
+    __slots__ = ("e", "rows")
+
+    def __init__(self, rows: list[tuple[int, ...]], e: int) -> None:
+        self.rows = rows
+        self.e = e
+
+
+class ExactNetwork:
+    """A network behind a slice and a frame, with integer weights. Immutable; shared by all threads."""
+
+    def __init__(self, network: SplineNetwork, origin: Array, basis: Array, frame: Frame) -> None:
+        self.network = network
+        self.frame = frame
+        self._origin, self._basis = origin, basis
+        self._weights: dict[int, tuple[fmpz_mat, int]] = {}
+        self._vectors: dict[tuple[int, str], tuple[list[int], int]] = {}
+
+    # -- the two kinds of column ---------------------------------------------------------------------------------------
+
+    @staticmethod
+    def identity() -> tuple[list[tuple[int, ...]], tuple[int, ...]]:
+        """Coordinates and the constant one as affine functions (a, b, c)."""
+        return [(1, 0, 0), (0, 1, 0)], (0, 0, 1)
+
+    @staticmethod
+    def at(point: tuple[int, int, int]) -> tuple[list[tuple[int, ...]], tuple[int, ...]]:
+        """Coordinates and the constant one at a homogeneous point, times its last coordinate."""
+        return [(point[0],), (point[1],)], (point[2],)
+
+    # -- operations ----------------------------------------------------------------------------------------------------
+
+    def _vector(self, i: int, name: str, x: Array) -> tuple[list[int], int]:
+        key = (i, name)
+        if key not in self._vectors:
+            self._vectors[key] = integers(x)
+        return self._vectors[key]
+
+    def _weight(self, i: int, x: Array) -> tuple[fmpz_mat, int]:
+        if i not in self._weights:
+            n, e = integers(x)
+            self._weights[i] = (fmpz_mat(x.shape[0], x.shape[1], n), e)
+        return self._weights[i]
+
+    def latent(self, coordinates: list[tuple[int, ...]], one: tuple[int, ...]) -> Value:
+        """z = origin + basis @ (centre + scale * t), exactly."""
+        f = self.frame
+        basis = [[Fraction(float(v)) for v in row] for row in self._basis]
+        rows = []
+        for o, row in zip(self._origin, basis, strict=True):
+            c = Fraction(float(o)) + sum(b * Fraction(m) for b, m in zip(row, f.centre, strict=True))
+            rows.append([*(b * Fraction(s) for b, s in zip(row, f.scale, strict=True)), c])
+        e = max((v.denominator.bit_length() - 1 for row in rows for v in row), default=0)
+        columns = [*coordinates, one]
+        return Value(
+            [
+                tuple(sum(int(v * (1 << e)) * col[k] for v, col in zip(row, columns, strict=True)) for k in range(len(one)))
+                for row in rows
+            ],
+            e,
+        )
+
+    def apply(self, i: int, x: list[Value], one: tuple[int, ...]) -> Value:
+        """The value of node i (no knot, not the input) from those of its inputs."""
+        node = self.network.nodes[i]
+        match node:
+            case Linear():
+                weight, e = self._weight(i, node.weight)
+                columns = fmpz_mat(len(x[0].rows), len(one), [v for row in x[0].rows for v in row])
+                product = (weight * columns).tolist()
+                return _add_constant(Value([tuple(map(int, row)) for row in product], e + x[0].e), *self._vector(i, "b", node.bias), one)
+            case Combine():
+                parts = []
+                for k, (v, scale) in enumerate(zip(x, node.scales, strict=True)):
+                    n, e = self._vector(i, f"s{k}", scale)
+                    parts.append(Value([tuple(m * a for a in row) for m, row in zip(n, v.rows, strict=True)], v.e + e))
+                total = _align(parts)
+                rows = [tuple(map(sum, zip(*group, strict=True))) for group in zip(*(p.rows for p in total), strict=True)]
+                return _add_constant(Value(rows, total[0].e), *self._vector(i, "b", node.bias), one)
+            case Select():
+                whole = [row for v in _align(x) for row in v.rows]
+                return Value([whole[k] for k in node.index.tolist()], max(v.e for v in x))
+            case _:
+                raise AssertionError(f"exact arithmetic does not know {type(node).__name__}")
+
+    def knot(self, i: int, x: Value, pieces: Sequence[int], one: tuple[int, ...]) -> Value:
+        """The value of knot i whose unit u is on piece pieces[u]."""
+        node = self.network.nodes[i]
+        assert isinstance(node, Knot)
+        n, k = node.slopes.shape
+        slopes, es = self._vector(i, "slopes", node.slopes)
+        if (i, "offsets") not in self._vectors:
+            self._vectors[i, "offsets"] = integers_of([o for row in zip(node.breakpoints, node.slopes, node.value, strict=True) for o in _offsets(*row)])
+        offsets, eo = self._vectors[i, "offsets"]
+        e = max(x.e + es, eo)
+        up, uo = e - x.e - es, e - eo
+        rows = []
+        for u, (row, p) in enumerate(zip(x.rows, pieces, strict=True)):
+            s, o = slopes[u * k + p] << up, offsets[u * k + p] << uo
+            rows.append(tuple(s * v + o * w for v, w in zip(row, one, strict=True)) if o else tuple(s * v for v in row))
+        return Value(rows, e)
+
+    def above(self, i: int, x: Value, one: tuple[int, ...]) -> list[list[tuple[int, ...]]]:
+        """For each unit of knot i and each breakpoint t, the integers of (z - t), up to a positive factor."""
+        k = self.network.nodes[i].breakpoints.shape[1]  # type: ignore[attr-defined]
+        return [[self._shifted(i, u * k + j, row, x.e, one) for j in range(k)] for u, row in enumerate(x.rows)]
+
+    def above_one(self, i: int, unit: int, which: int, x: Value, one: tuple[int, ...]) -> tuple[int, ...]:
+        """The same for a single breakpoint; x holds the unit's row only."""
+        k = self.network.nodes[i].breakpoints.shape[1]  # type: ignore[attr-defined]
+        return self._shifted(i, unit * k + which, x.rows[0], x.e, one)
+
+    def _shifted(self, i: int, entry: int, row: tuple[int, ...], ex: int, one: tuple[int, ...]) -> tuple[int, ...]:
+        t, et = self._vector(i, "t", self.network.nodes[i].breakpoints)  # type: ignore[attr-defined]
+        if t[entry] == 0:
+            return row
+        e = max(ex, et)
+        return tuple((v << (e - ex)) - (t[entry] << (e - et)) * w for v, w in zip(row, one, strict=True))
+
+    def affine_prefix(self) -> dict[int, tuple[Array, Array]]:
+        """Float coefficients (size, 3) and their error for each node that no knot precedes."""
+        values: dict[int, Value] = {}
+        coordinates, one = self.identity()
+        for i, node in enumerate(self.network.nodes):
+            if isinstance(node, Input):
+                values[i] = self.latent(coordinates, one)
+            elif not isinstance(node, Knot) and all(k in values for k in node.inputs):
+                values[i] = self.apply(i, [values[k] for k in node.inputs], one)
+        return {i: floats(v) for i, v in values.items()}
+
+
+def integers_of(x: list[Fraction]) -> tuple[list[int], int]:
+    """`integers` of dyadic rationals."""
+    e = max((v.denominator.bit_length() - 1 for v in x), default=0)
+    return [int(v * (1 << e)) for v in x], e
+
+
+def floats(v: Value) -> tuple[Array, Array]:
+    """The nearest floats of a value, (n, columns), and bounds on their error."""
+    true = [[Fraction(a, 1 << v.e) if v.e >= 0 else Fraction(a << -v.e) for a in row] for row in v.rows]
+    near = [[nearest_float(a) for a in row] for row in true]
+    width = len(v.rows[0]) if v.rows else 3
+    error = [[nearest_float(abs(Fraction(n) - a)) * 1.01 for n, a in zip(*pair, strict=True)] for pair in zip(near, true, strict=True)]
+    return np.array(near).reshape(-1, width), np.array(error).reshape(-1, width)
+
+
+def _offsets(t: Array, s: Array, value: float) -> list[Fraction]:
+    """Intercept of each piece of a unit's function."""
+    out = [Fraction(float(value)) - Fraction(float(s[0])) * Fraction(float(t[0]))] if len(t) else [Fraction(float(value))]
+    for k in range(len(t)):
+        out.append(out[-1] + (Fraction(float(s[k])) - Fraction(float(s[k + 1]))) * Fraction(float(t[k])))
+    return out
+
+
+def _align(values: list[Value]) -> list[Value]:
+    e = max(v.e for v in values)
+    return [v if v.e == e else Value([tuple(a << (e - v.e) for a in row) for row in v.rows], e) for v in values]
+
+
+def _add_constant(x: Value, n: list[int], e: int, one: tuple[int, ...]) -> Value:
+    top = max(x.e, e)
+    up, uc = top - x.e, top - e
+    return Value([tuple((a << up) + (c << uc) * w for a, w in zip(row, one, strict=True)) for row, c in zip(x.rows, n, strict=True)], top)

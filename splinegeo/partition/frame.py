@@ -1,0 +1,99 @@
+"""Frame coordinates: the domain shifted and scaled, exactly, to size about one.
+
+u = centre + scale * t per axis, with a float64 centre and a power of two for scale. The engine computes in t, so that
+a domain of size 1e-30, or one far from the origin, is no harder than the unit square.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import frexp, gcd, ldexp, lcm
+
+import numpy as np
+
+from splinegeo._types import Array
+
+
+def nearest_float(x: Fraction) -> float:
+    """The float64 nearest to a rational (infinite beyond the range)."""
+    try:
+        return x.numerator / x.denominator
+    except OverflowError:
+        return float("inf") if x > 0 else float("-inf")
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """The frame of a convex polygon, given by its counter-clockwise corners in slice coordinates (k, 2)."""
+
+    corners: Array
+    centre: tuple[float, float]
+    scale: tuple[float, float]
+
+    @classmethod
+    def of(cls, corners: Array) -> Frame:
+        """The frame in which the polygon's bounding box is about [-1, 1]^2."""
+        lower, upper = corners.min(0), corners.max(0)
+        centre = lower / 2 + upper / 2
+        # A centre that is not worth its rounding (a box around 0, give or take an ulp) is left out.
+        half = np.maximum(upper / 2 - lower / 2, np.maximum(np.abs(upper), np.abs(lower)) * 2.0**-60)
+        centre = np.where(np.abs(centre) <= half * 2.0**-20, 0.0, centre)
+        # Powers of two below 2^-1000 would leave the range of float64 when the maps are scaled back.
+        scale = [ldexp(1.0, max(-1000, min(1000, frexp(h)[1] - (frexp(h)[0] == 0.5)))) for h in half]
+        return cls(corners, (float(centre[0]), float(centre[1])), (scale[0], scale[1]))
+
+    def exact_corners(self) -> list[tuple[Fraction, Fraction]]:
+        """The corners in frame coordinates, as rationals."""
+        return [
+            tuple((Fraction(float(u)) - Fraction(c)) / Fraction(s) for u, c, s in zip(row, self.centre, self.scale, strict=True))
+            for row in self.corners
+        ]  # type: ignore[misc]
+
+    def exact_edges(self) -> list[tuple[int, int, int]]:
+        """Integers (a, b, c) of each edge's line a x + b y + c = 0, positive inside; edge k joins corners k and k + 1."""
+        corners, lines = self.exact_corners(), []
+        for (x0, y0), (x1, y1) in zip(corners, corners[1:] + corners[:1], strict=True):
+            line = (y0 - y1, x1 - x0, x0 * y1 - x1 * y0)
+            m = lcm(*(v.denominator for v in line))
+            whole = [int(v * m) for v in line]
+            g = gcd(*whole) or 1
+            lines.append((whole[0] // g, whole[1] // g, whole[2] // g))
+        return lines
+
+    def edge_rows(self) -> tuple[Array, Array]:
+        """Float rows (k, 3) of the edges' lines, largest entry in [1/2, 1], and a bound (k,) on the entries' error."""
+        rows, errors = [], []
+        for line in self.exact_edges():
+            size = 1 << max(abs(v) for v in line).bit_length()
+            true = [Fraction(v, size) for v in line]
+            row = [nearest_float(v) for v in true]
+            rows.append(row)
+            errors.append(nearest_float(max(abs(Fraction(r) - v) for r, v in zip(row, true, strict=True))) * 1.01)
+        return np.array(rows), np.array(errors)
+
+    def corner_rows(self) -> tuple[Array, Array]:
+        """Homogeneous float corners (k, 3) and a bound (k,) on their error."""
+        rows, errors = [], []
+        for x, y in self.exact_corners():
+            row = [nearest_float(x), nearest_float(y), 1.0]
+            rows.append(row)
+            errors.append(nearest_float(max(abs(Fraction(row[0]) - x), abs(Fraction(row[1]) - y))) * 1.01)
+        return np.array(rows), np.array(errors)
+
+    def to_slice(self, t: Array) -> Array:
+        """Slice coordinates of points (..., 2) in the frame."""
+        return np.asarray(self.centre) + np.asarray(self.scale) * t
+
+    def vertices(self, t: Array) -> Array:
+        """`to_slice`, but a coordinate that is a corner's own comes back as the corner's, to the last bit."""
+        u = self.to_slice(t)
+        corners, _ = self.corner_rows()
+        for row, given in zip(corners, self.corners, strict=True):
+            for axis in range(2):
+                u[t[:, axis] == row[axis], axis] = given[axis]
+        return u
+
+    def to_frame(self, u: Array) -> Array:
+        """Frame coordinates of points (..., 2) in the slice."""
+        return (u - np.asarray(self.centre)) / np.asarray(self.scale)

@@ -1,0 +1,208 @@
+"""The walk: depth first through the levels, a binary split of a convex polygon at a time.
+
+A node of the search tree is a polygon, a level, and the hinges of the level that may still cross it. A node without
+such hinges is a region of its level: the rows of the next level are brought up to date there and its hinges are
+classified; past the last level it is a region of the network. The two halves of a split are taken in the order that
+leaves the rows at hand valid for longer.
+
+All state lives in arrays, so the kernel can stop between any two nodes and be called again: when the output is full,
+when scratch must grow, or when it is told to stop.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from splinegeo._jit import kernel
+from splinegeo.descriptors.singular import column_pair_singular_values
+from splinegeo.partition.memory import view
+from splinegeo.partition.rows import rebuild, sync
+from splinegeo.partition.split import cut, expand, half, hash_level, keep_crossing, set_bits
+from splinegeo.partition.state import (
+    ACTIVE, BASE, C0, C_OUT, CAND_TOP, CN, DEPTH, DOUBT, HAVE, LEVEL, N_OUT, N_VERTICES, POOL_TOP, ROOM, ROUNDING, SP,
+    STARTED,
+)  # fmt: skip
+
+DONE, FULL, GROW, STOPPED, ERROR = range(5)
+
+
+@kernel()
+def _emit(t, base, nv):
+    """Write the current region."""
+    offsets, scalars, rows, poly = view(t, "offsets"), view(t, "scalars"), view(t, "rows"), view(t, "poly_f")
+    poly_i, poly_u, bits, level_f = view(t, "poly_i"), view(t, "poly_u"), view(t, "bits"), view(t, "level_f")
+    n_levels = offsets.shape[0] - 2
+    n, c = scalars[N_OUT], scalars[C_OUT]
+    lo, m = offsets[n_levels], offsets[n_levels + 1] - offsets[n_levels]
+    h = view(t, "hashes")[n_levels, ACTIVE]
+    view(t, "out_corners")[n] = nv
+    out_bits, width = view(t, "out_bits"), (lo + 7) // 8
+    for k in range(width):
+        byte = 0
+        for i in range(8):
+            byte |= np.int64(bits[8 * k + i]) << i
+        out_bits[n * width + k] = byte
+    total = rows.shape[0] // 4
+    scale, scratch = view(t, "column_scale"), view(t, "scratch")
+    for i in range(m):
+        scratch[i] = rows[lo + i] * scale[0]
+        scratch[m + i] = rows[total + lo + i] * scale[1]
+    s1, s2 = column_pair_singular_values(scratch[:m], scratch[m : 2 * m])
+    sigma = view(t, "out_sigma")
+    sigma[n, 0], sigma[n, 1] = s1, s2
+    doubt = level_f[n_levels, DOUBT] + view(t, "rho_max")[n_levels] * level_f[n_levels, ROUNDING]
+    view(t, "out_noise")[n] = doubt
+    maps = view(t, "out_maps")
+    if maps.shape[0] > 0:
+        for i in range(m):
+            k = 3 * (n * m + i)
+            maps[k], maps[k + 1], maps[k + 2] = rows[lo + i], rows[total + lo + i], rows[2 * total + lo + i]
+    xy, spread, key = view(t, "out_xy"), view(t, "out_spread"), view(t, "out_key")
+    for v in range(nv):
+        w = poly[base + v, 2]
+        xy[c + v, 0] = poly[base + v, 0] / w
+        xy[c + v, 1] = poly[base + v, 1] / w
+        spread[c + v] = poly[base + v, 3] / w
+        boundary = poly_i[base + v, 3] < 0
+        key[c + v] = np.uint64(0) if boundary else h ^ poly_u[base + v, 0] ^ poly_u[base + v, 1]
+    scalars[N_OUT] = n + 1
+    scalars[C_OUT] = c + nv
+
+
+@kernel()
+def _start(t, ask):
+    """The domain as the current polygon, ready for level 0."""
+    corners, scalars = view(t, "corners"), view(t, "scalars")
+    f, i, u = view(t, "poly_f"), view(t, "poly_i"), view(t, "poly_u")
+    nv = corners.shape[0]
+    for v in range(nv):
+        for j in range(8):
+            f[v, j] = corners[v, j]
+        i[v, 0], i[v, 1], i[v, 2], i[v, 3] = -1 - (v - 1 if v > 0 else nv - 1), -1 - v, -1, -1 - v
+        u[v, 0] = u[v, 1] = 0
+    scalars[SP] = scalars[CAND_TOP] = scalars[POOL_TOP] = scalars[LEVEL] = scalars[DEPTH] = 0
+    scalars[C0] = scalars[CN] = scalars[BASE] = 0
+    scalars[N_VERTICES] = nv
+    scalars[HAVE] = scalars[STARTED] = 1
+    view(t, "stamp")[:] = -1
+    view(t, "version")[:] = 0
+    rebuild(t, 0)
+    if view(t, "offsets").shape[0] == 2:
+        return True
+    return _enter(t, ask, 0, 0, nv)
+
+
+@kernel()
+def _enter(t, ask, level, base, nv):
+    """Open a level on the current polygon: its crossing hinges become the candidates."""
+    count = expand(t, ask, level, base, nv)
+    if count < 0:
+        return False
+    scalars, candidates, frame_list = view(t, "scalars"), view(t, "candidates"), view(t, "frame_list")
+    top, lo = scalars[CAND_TOP], view(t, "offsets")[level]
+    for k in range(count):
+        candidates[top + k] = frame_list[lo + k]
+    scalars[C0], scalars[CN], scalars[LEVEL] = top, count, level
+    scalars[CAND_TOP] = top + count
+    return True
+
+
+@kernel()
+def _pop(t):
+    """Make the node on top of the stack the current one."""
+    scalars, nodes = view(t, "scalars"), view(t, "nodes")
+    f, i, u = view(t, "poly_f"), view(t, "poly_i"), view(t, "poly_u")
+    scalars[SP] -= 1
+    sp = scalars[SP]
+    start, nv = nodes[sp, 0], nodes[sp, 1]
+    pool, base = 2 * scalars[ROOM] + 2, scalars[BASE]
+    for k in range(nv):
+        for j in range(8):
+            f[base + k, j] = f[pool + start + k, j]
+        for j in range(4):
+            i[base + k, j] = i[pool + start + k, j]
+        u[base + k, 0], u[base + k, 1] = u[pool + start + k, 0], u[pool + start + k, 1]
+    scalars[POOL_TOP], scalars[N_VERTICES], scalars[LEVEL] = start, nv, nodes[sp, 2]
+    scalars[C0], scalars[CN], scalars[DEPTH] = nodes[sp, 3], nodes[sp, 4], nodes[sp, 7]
+    scalars[CAND_TOP] = nodes[sp, 3] + nodes[sp, 4]
+    set_bits(t, nodes[sp, 5], nodes[sp, 6])
+    scalars[HAVE] = 1
+
+
+@kernel()
+def _split(t, ask, level, base, nv, kept, code, depth):
+    """Cut the current polygon along its first candidate: one half becomes current, the other goes on the stack."""
+    scalars, nodes = view(t, "scalars"), view(t, "nodes")
+    top = scalars[CAND_TOP]
+    r = view(t, "candidates")[top]
+    if not cut(t, ask, level, base, nv, r):
+        return False
+    # Stay on the side that the rows of the next level reflect; the first splits of a task are fixed.
+    side = 1 if view(t, "stamp")[level + 1] != view(t, "version")[level] or view(t, "map_bits")[r] != 0 else -1
+    if level == 0 and scalars[DEPTH] < depth:
+        side = 1 if (code >> scalars[DEPTH]) & 1 == 0 else -1
+    else:
+        start, sp = scalars[POOL_TOP], scalars[SP]
+        n = half(t, level, base, nv, r, -side, 2 * scalars[ROOM] + 2 + start)
+        nodes[sp, 0], nodes[sp, 1], nodes[sp, 2], nodes[sp, 3] = start, n, level, top + 1
+        nodes[sp, 4], nodes[sp, 5], nodes[sp, 6], nodes[sp, 7] = kept - 1, r, -side, scalars[DEPTH] + 1
+        scalars[POOL_TOP] = start + n
+        scalars[SP] = sp + 1
+    other = scalars[ROOM] - base
+    scalars[N_VERTICES] = half(t, level, base, nv, r, side, other)
+    scalars[BASE] = other
+    set_bits(t, r, side)
+    scalars[C0], scalars[CN], scalars[CAND_TOP] = top + 1, kept - 1, top + kept
+    scalars[DEPTH] += 1
+    return True
+
+
+@kernel()
+def walk(t, ask, code, depth, limit):
+    """Enumerate the regions of one task: those under the node that ``code`` names among the first ``depth`` splits.
+
+    Returns DONE, FULL, GROW, STOPPED or ERROR; after FULL and GROW it is to be called again. ``ask`` is the address of
+    the judge's callback, ``limit`` the number of regions in the output at which to stop.
+    """
+    scalars, control = view(t, "scalars"), view(t, "control")
+    n_levels = view(t, "offsets").shape[0] - 2
+    wide = view(t, "answer_signs").shape[0]
+    if scalars[STARTED] == 0 and not _start(t, ask):
+        return ERROR
+    while True:
+        if control[0] != 0 or scalars[N_OUT] >= limit:
+            return STOPPED
+        if scalars[HAVE] == 0:
+            if scalars[SP] == 0:
+                scalars[STARTED] = 0
+                return DONE
+            _pop(t)
+        nv, level, base = scalars[N_VERTICES], scalars[LEVEL], scalars[BASE]
+        if (
+            nv + 3 > scalars[ROOM]
+            or 2 * scalars[ROOM] + 2 + scalars[POOL_TOP] + nv + 3 > view(t, "poly_f").shape[0]
+            or scalars[SP] + 1 > view(t, "nodes").shape[0]
+            or scalars[CAND_TOP] + scalars[CN] + wide > view(t, "candidates").shape[0]
+        ):
+            return GROW
+        if scalars[N_OUT] + 1 > view(t, "out_corners").shape[0] or scalars[C_OUT] + nv > view(t, "out_xy").shape[0]:
+            return FULL
+        kept = 0
+        if scalars[CN] > 0:
+            kept = keep_crossing(t, ask, level, base, nv, scalars[C0], scalars[CN], scalars[CAND_TOP])
+        if kept < 0 or (kept > 0 and not _split(t, ask, level, base, nv, kept, code, depth)):
+            return ERROR
+        if kept > 0:
+            continue
+        if level == 0 and scalars[DEPTH] < depth and (code >> scalars[DEPTH]) != 0:
+            scalars[HAVE] = 0  # this region was reached with fewer splits: it belongs to another task
+            continue
+        if n_levels > 0:
+            hash_level(t, level)
+            sync(t, level + 1)
+        if level + 1 < n_levels:
+            if not _enter(t, ask, level + 1, base, nv):
+                return ERROR
+            continue
+        _emit(t, base, nv)
+        scalars[HAVE] = 0

@@ -1,0 +1,124 @@
+"""Which region a point lies in: its activation pattern, exactly, looked up.
+
+A point on a facet has no pattern of its own; it is given the region that a step from it towards the domain's centre
+enters (and, should that step run along a facet, one to the left of it): the pattern of the point plus two
+infinitesimals, which exact arithmetic carries along as two more columns.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import lcm
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from splinegeo._types import Array
+from splinegeo.networks.graph import Combine, Input, Knot, Linear, Select, SplineNetwork
+
+if TYPE_CHECKING:
+    from splinegeo.partition.exact import Value
+    from splinegeo.partition.enumerate import Problem
+
+EPS = 2.0**-53
+
+
+def patterns_at(problem: Problem, origin: Array, basis: Array, points: Array) -> Array:
+    """Packed patterns (n, ceil(B / 8)) at points (n, 2) of the domain."""
+    step = max(1, (1 << 22) // max(node.size for node in problem.network.nodes))
+    return np.concatenate(
+        [_patterns(problem, origin, basis, points[k : k + step]) for k in range(0, max(len(points), 1), step)]
+    )
+
+
+def _patterns(problem: Problem, origin: Array, basis: Array, points: Array) -> Array:
+    bits, sure = float_bits(problem.network, origin, basis, points)
+    for k in np.nonzero(~sure)[0]:
+        bits[k] = exact_bits(problem, points[k])
+    return np.packbits(bits, axis=1, bitorder="little")
+
+
+def float_bits(network: SplineNetwork, origin: Array, basis: Array, points: Array) -> tuple[Array, Array]:
+    """Activation bits (n, B) in floating point, and for which points (n,) an error bound vouches for all of them."""
+    z = origin + points @ basis.T
+    error = (basis.shape[1] + 3) * EPS * (np.abs(origin) + np.abs(points) @ np.abs(basis).T)
+    if np.array_equal(basis, np.eye(len(basis))) and not origin.any():
+        error[:] = 0
+    values: list[tuple[Array, Array]] = []
+    bits: list[Array] = [np.zeros((len(points), 0), np.uint8)]
+    sure = np.ones(len(points), bool)
+    for node in network.nodes:
+        x = [values[k] for k in node.inputs]
+        match node:
+            case Input():
+                out = (z, error)
+            case Linear():
+                v, e = x[0]
+                w = np.abs(node.weight).T
+                size = np.abs(v) @ w + np.abs(node.bias)
+                out = v @ node.weight.T + node.bias, (e @ w + (node.weight.shape[1] + 3) * EPS * size) * 1.01
+            case Combine():
+                v, e = np.broadcast_to(node.bias, x[0][0].shape), np.zeros_like(x[0][0])
+                size = np.abs(v)
+                for s, (xv, xe) in zip(node.scales, x, strict=True):
+                    v, e, size = v + s * xv, e + np.abs(s) * xe, size + np.abs(s * xv)
+                out = v, (e + (len(x) + 3) * EPS * size) * 1.01
+            case Select():
+                out = np.concatenate([v for v, _ in x], 1)[:, node.index], np.concatenate([e for _, e in x], 1)[:, node.index]
+            case Knot():
+                v, e = x[0]
+                live = node.slopes[:, 1:] != node.slopes[:, :-1]
+                gap = v[:, :, None] - node.breakpoints
+                bound = e[:, :, None] + 2 * EPS * (np.abs(v)[:, :, None] + np.abs(node.breakpoints))
+                sure &= ((np.abs(gap) > bound) | ~live).all((1, 2)) & np.isfinite(v).all(1)
+                bits.append(((gap > 0) & live).reshape(len(points), -1).astype(np.uint8))
+                steep = np.abs(node.slopes).max(1)
+                near = np.abs(node.breakpoints).max(1, initial=0.0)
+                y = _knot_values(node, v)
+                size = np.abs(y) + np.abs(node.value) + steep * (np.abs(v) + near)
+                out = y, (steep * e + (2 * node.slopes.shape[1] + 4) * EPS * size) * 1.01
+            case _:
+                raise AssertionError(f"no forward pass through {type(node).__name__}")
+        values.append(out)
+    return np.concatenate(bits, 1), sure
+
+
+def _knot_values(node: Knot, v: Array) -> Array:
+    t, s = node.breakpoints, node.slopes
+    y = node.value + s[:, 0] * np.minimum(v - t[:, 0], 0)
+    for k in range(t.shape[1]):
+        upper = t[:, k + 1] - t[:, k] if k + 1 < t.shape[1] else np.inf
+        y = y + s[:, k + 1] * np.clip(v - t[:, k], 0, upper)
+    return y
+
+
+def exact_bits(problem: Problem, point: Array) -> Array:
+    """Activation bits (B,) of the region at a point of the domain, or beside it towards the centre."""
+    frame, exact, nodes = problem.frame, problem.exact, problem.network.nodes
+    u = [Fraction(float(v)) for v in point]
+    t = [(v - Fraction(c)) / Fraction(s) for v, c, s in zip(u, frame.centre, frame.scale, strict=True)]
+    corners = frame.exact_corners()
+    inward = [sum(c[k] for c in corners) / len(corners) - t[k] for k in range(2)]
+    if not any(inward):
+        inward = [Fraction(1), Fraction(0)]
+    rows = [(t[0], inward[0], -inward[1]), (t[1], inward[1], inward[0])]
+    w = lcm(*(v.denominator for row in rows for v in row))
+    coordinates = [tuple(int(v * w) for v in row) for row in rows]
+    one = (w, 0, 0)
+    values: list[Value] = []
+    bits: list[int] = []
+    for i, node in enumerate(nodes):
+        x = [values[k] for k in node.inputs]
+        if isinstance(node, Input):
+            values.append(exact.latent(coordinates, one))
+        elif isinstance(node, Knot):
+            live = node.slopes[:, 1:] != node.slopes[:, :-1]
+            pieces = []
+            for unit, here in enumerate(exact.above(i, x[0], one)):
+                above = [row > (0, 0, 0) and bool(live[unit, k]) for k, row in enumerate(here)]
+                bits += map(int, above)
+                pieces.append(max((k + 1 for k, up in enumerate(above) if up), default=0))
+            values.append(exact.knot(i, x[0], pieces, one))
+        else:
+            values.append(exact.apply(i, x, one))
+    return np.array(bits, np.uint8)

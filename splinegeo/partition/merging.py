@@ -1,0 +1,99 @@
+"""Linear regions: neighbours whose affine maps are the same, joined.
+
+Maps that differ by more than their error bounds are different. The rest is decided by the structure (nothing that
+the flipped units feed reaches an output), or by comparing the two maps in exact arithmetic.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from splinegeo._jit import kernel
+from splinegeo._types import Array
+
+if TYPE_CHECKING:
+    from splinegeo.partition.enumerate import Problem
+
+
+@kernel()
+def _spread(offsets, block_start, block_source, block_offset, weights, slopes, a, b, reached):
+    """Whether a difference between two activations can reach an output: through non-zero weights and slopes."""
+    levels = offsets.shape[0] - 2
+    for level in range(levels + 1):
+        n = offsets[level + 1] - offsets[level]
+        for i in range(offsets[level], offsets[level + 1]):
+            reached[i] = False
+        for block in range(block_start[level], block_start[level + 1]):
+            source = block_source[block]
+            for j in range(offsets[source], offsets[source + 1]):
+                if a[j] != b[j] or (reached[j] and slopes[j, np.int64(a[j])] != 0.0):
+                    place = block_offset[block] + (j - offsets[source]) * n
+                    for i in range(n):
+                        if weights[place + i] != 0.0:
+                            reached[offsets[level] + i] = True
+    for i in range(offsets[levels], offsets[levels + 1]):
+        if reached[i]:
+            return True
+    return False
+
+
+@kernel()
+def _close_pairs(maps, noise, sides, close):
+    rows = maps.shape[1]
+    for e in range(sides.shape[0]):
+        p, q = sides[e, 0], sides[e, 1]
+        close[e] = False
+        if q >= 0:
+            gap = 0.0
+            for i in range(rows):
+                for k in range(3):
+                    gap = max(gap, abs(maps[p, i, k] - maps[q, i, k]))
+            close[e] = not gap > 1.01 * (noise[p] + noise[q])
+
+
+def linear_labels(problem: Problem, bits: Array, maps: Array, map_errors: Array, edge_regions: Array) -> tuple[Array, int]:
+    """The linear region (N,) of each region, numbered in order of appearance, and their number.
+
+    bits (N, .) packed hinge activations, maps (N, rows, 3) engine rows with entrywise errors map_errors (N,).
+    """
+    close = np.zeros(len(edge_regions), np.bool_)
+    if len(maps):
+        _close_pairs(maps, map_errors, edge_regions, close)
+    elif len(close):
+        close[:] = edge_regions[:, 1] >= 0
+    plan = problem.plan
+    hinges = int(plan["offsets"][-2])
+    reached = np.zeros(int(plan["offsets"][-1]), np.bool_)
+    weights_exact = not plan["slack"].any()
+    graph = tuple(plan[k] for k in ("offsets", "block_start", "block_source", "block_offset", "weights", "slopes"))
+    exact: dict[int, tuple] = {}
+    for e in np.nonzero(close)[0]:
+        p, q = (int(r) for r in edge_regions[e])
+        a, b = np.unpackbits(bits[[p, q]], axis=1, count=hinges, bitorder="little").astype(np.int8)
+        if weights_exact and not _spread(*graph, a, b, reached):
+            continue
+        for r in (p, q):
+            if r not in exact:
+                value = problem.judge(bits[r]).maps(len(problem.layout.places))
+                exact[r] = (value.e, value.rows)
+        (ep, rows_p), (eq, rows_q) = exact[p], exact[q]
+        top = max(ep, eq)
+        close[e] = all(
+            v << (top - ep) == w << (top - eq)
+            for row_p, row_q in zip(rows_p, rows_q, strict=True)
+            for v, w in zip(row_p, row_q, strict=True)
+        )
+    return _components(edge_regions[close], len(bits))
+
+
+def _components(pairs: Array, n: int) -> tuple[Array, int]:
+    graph = coo_array((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
+    count, found = connected_components(graph, directed=False)
+    _, first = np.unique(found, return_index=True)
+    rank = np.empty(count, np.int64)
+    rank[np.argsort(first)] = np.arange(count)
+    return rank[found], int(count)

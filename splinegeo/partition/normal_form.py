@@ -1,0 +1,288 @@
+"""The engine's view of a network over a domain: levels of hinges, rows scaled to one, errors accounted for.
+
+A unit with breakpoints t_1 < ... < t_k equals a constant plus k *hinges*, two-slope functions of z - t_i with their
+kink at 0. Hinges that have the same number of knots before them form a level, and the pre-activations of a level are
+
+    z_l = P_l (x, y, 1) + sum_{k < l} G_lk h_k,        h_k = slope(sign z_k) * z_k
+
+whatever branches the graph has. (x, y) are the *frame* coordinates of the domain: slice coordinates shifted by a
+centre and scaled by powers of two, so that the domain has size about one.
+
+Rows are scaled by powers of two so that their largest entry lies in [1/2, 1); a hinge is homogeneous, so signs do
+not notice. Where an entry is not exact (a product of two matrices, a shifted constant) ``slack`` bounds the error
+relative to the row's absolute sum; signs that this leaves open are decided on the graph itself, in `exact`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import numpy as np
+
+from splinegeo._types import Array
+from splinegeo.networks.graph import Combine, Input, Knot, Linear, Select, SplineNetwork
+
+EPS = 2.0**-53
+
+
+@dataclass
+class Level:
+    """Hinges with the same number of knots before them, or the outputs (which have no slopes)."""
+
+    constant: Array  # (n, 3) P
+    blocks: dict[int, Array]  # source level -> (n, n_source) G
+    slack: Array  # (n,) error of the row relative to `weight`
+    weight: Array  # (n,) absolute row sum, P counted once
+    slopes: Array  # (n, 2) below and above the kink
+    breakpoints: Array  # (n,) bit of the activation pattern
+    exponents: Array  # (n,) rows hold the true values times 2**-exponent
+
+    @property
+    def n(self) -> int:
+        """Number of rows."""
+        return len(self.constant)
+
+
+@dataclass
+class _Block:
+    """Coefficients with a bound on their error; ``one_hot``: each column holds at most a single one."""
+
+    value: Array
+    error: Array | None = None
+    one_hot: bool = False
+
+    def select(self, index: Array) -> _Block:
+        value = self.value[index]
+        single = self.one_hot and len(np.unique(index)) == len(index)
+        return _Block(value, None if self.error is None else self.error[index], single)
+
+    def scaled(self, scale: Array) -> _Block:
+        if (scale == 1).all():
+            return self
+        value = self.value * scale[:, None]
+        error = np.abs(_product_error(self.value, scale[:, None], value))
+        if self.error is not None:
+            error = error + self.error * np.abs(scale[:, None]) * (1 + 4 * EPS)
+        return _Block(value, error if error.any() else None)
+
+    def plus(self, other: _Block) -> _Block:
+        value = self.value + other.value
+        error = np.abs(_sum_error(self.value, other.value, value))
+        for part in (self.error, other.error):
+            error = error if part is None else error + part
+        return _Block(value, error * (1 + 4 * EPS) if error.any() else None)
+
+    def through(self, weight: Array) -> _Block:
+        if self.one_hot:
+            used, columns = np.nonzero(self.value)
+            value = np.zeros((len(weight), self.value.shape[1]))
+            value[:, columns] = weight[:, used]
+            return _Block(value)
+        n = weight.shape[1] + 4
+        value = weight @ self.value
+        size = np.abs(weight) @ (np.abs(self.value) * (1.01 * n * EPS) + (0 if self.error is None else self.error))
+        return _Block(value, size * (1 + 4 * n * EPS))
+
+
+def _product_error(x: Array, y: Array, p: Array) -> Array:
+    """A bound on |x y - p|: zero where one factor is a power of two, else half an ulp."""
+    exact = (np.frexp(np.abs(x))[0] == 0.5) | (np.frexp(np.abs(y))[0] == 0.5) | (p == 0)
+    return np.where(exact & np.isfinite(p), 0.0, np.abs(p) * (2 * EPS))
+
+
+def _sum_error(x: Array, y: Array, s: Array) -> Array:
+    """x + y - s for s = fl(x + y): the rounding error of a sum is itself a float (Knuth's two-sum)."""
+    yy = s - x
+    return (x - (s - yy)) + (y - yy)
+
+
+@dataclass
+class _Expression:
+    """A node's value as P (x, y, 1) + sum_k C_k h_k."""
+
+    constant: _Block
+    terms: dict[int, _Block] = field(default_factory=dict)
+
+
+def hinge_levels(network: SplineNetwork, affine_prefix: dict[int, tuple[Array, Array]]) -> tuple[list[Level], dict]:
+    """The levels of a network, outputs last, and the place of each hinge: (knot node, unit, breakpoint) by level.
+
+    ``affine_prefix`` holds (value, error), each (size, 3), of every node before the first knot.
+    """
+    sizes: dict[int, int] = {}
+    rows: dict[int, list] = {}
+    depth: dict[int, int] = {}
+    expressions: dict[int, _Expression] = {}
+    bit = 0
+    knots = []
+    for i, node in enumerate(network.nodes):
+        depth[i] = max((depth[k] for k in node.inputs), default=0)
+        if isinstance(node, Knot):
+            count = node.size * node.breakpoints.shape[1]
+            knots.append((i, depth[i], bit))
+            bit += count
+            depth[i] += 1
+    for level in sorted({d for _, d, _ in knots}):
+        sizes[level] = sum(int(_live(network.nodes[i]).sum()) for i, d, _ in knots if d == level)
+    bits = {i: b for i, _, b in knots}
+    filled = dict.fromkeys(sizes, 0)
+    places: dict[int, list[tuple[int, int, int]]] = {level: [] for level in sizes}
+    for i, node in enumerate(network.nodes):
+        if i in affine_prefix:
+            value, error = affine_prefix[i]
+            expressions[i] = _Expression(_Block(value, error if error.any() else None))
+            continue
+        x = [expressions[k] for k in node.inputs]
+        match node:
+            case Input():
+                raise AssertionError("the input is in the affine prefix")
+            case Linear():
+                out = _Expression(x[0].constant.through(node.weight).plus(_bias(node.bias)))
+                out.terms = {k: b.through(node.weight) for k, b in x[0].terms.items()}
+            case Combine():
+                out = _sum([_scaled(e, s) for e, s in zip(x, node.scales, strict=True)], node.bias)
+            case Select():
+                out = _select(x, [network.nodes[k].size for k in node.inputs], node.index)
+            case Knot():
+                level = depth[node.inputs[0]]
+                out = _hinges(node, x[0], level, bits[i], sizes[level], filled, rows, places, i)
+            case _:
+                raise AssertionError(f"the engine does not know {type(node).__name__}")
+        expressions[i] = out
+    levels = [_stack(rows[level]) for level in sorted(rows) if sizes[level]]
+    renumber = {level: k for k, level in enumerate(level for level in sorted(rows) if sizes[level])}
+    for level in levels:
+        level.blocks = {renumber[k]: g for k, g in level.blocks.items() if k in renumber}
+    final = expressions[network.output]
+    n = network.n_outputs
+    outputs = _stack([(final, np.ones((n, 2)), np.full(n, -1))])
+    outputs.blocks = {renumber[k]: g for k, g in outputs.blocks.items() if k in renumber}
+    return [*levels, outputs], {renumber[k]: v for k, v in places.items() if k in renumber}
+
+
+def _live(knot: Knot) -> Array:
+    """(size, k) which breakpoints lie between two different slopes."""
+    return knot.slopes[:, 1:] != knot.slopes[:, :-1]
+
+
+def _bias(bias: Array) -> _Block:
+    value = np.zeros((len(bias), 3))
+    value[:, 2] = bias
+    return _Block(value)
+
+
+def _scaled(e: _Expression, scale: Array) -> _Expression:
+    return _Expression(e.constant.scaled(scale), {k: b.scaled(scale) for k, b in e.terms.items()})
+
+
+def _sum(parts: list[_Expression], bias: Array) -> _Expression:
+    total = _Expression(_bias(bias))
+    for e in parts:
+        total.constant = total.constant.plus(e.constant)
+        for k, b in e.terms.items():
+            total.terms[k] = total.terms[k].plus(b) if k in total.terms else b
+    return total
+
+
+def _select(parts: list[_Expression], sizes: list[int], index: Array) -> _Expression:
+    if len(parts) == 1:
+        return _Expression(parts[0].constant.select(index), {k: b.select(index) for k, b in parts[0].terms.items()})
+    levels = sorted({k for e in parts for k in e.terms})
+
+    def stacked(blocks: list[_Block | None]) -> _Block:
+        width = next(b.value.shape[1] for b in blocks if b is not None)
+        zeros = [np.zeros((n, width)) for n in sizes]
+        value = np.concatenate([z if b is None else b.value for b, z in zip(blocks, zeros, strict=True)])
+        error = None
+        if any(b is not None and b.error is not None for b in blocks):
+            error = np.concatenate(
+                [z if b is None or b.error is None else b.error for b, z in zip(blocks, zeros, strict=True)]
+            )
+        hot = [b for b in blocks if b is not None]
+        return _Block(value, error, all(b.one_hot for b in hot) and bool((np.count_nonzero(value, 0) <= 1).all()))
+
+    terms = {k: stacked([e.terms.get(k) for e in parts]).select(index) for k in levels}
+    return _Expression(stacked([e.constant for e in parts]).select(index), terms)
+
+
+def _hinges(
+    knot: Knot,
+    x: _Expression,
+    level: int,
+    first_bit: int,
+    n_level: int,
+    filled: dict[int, int],
+    rows: dict[int, list],
+    places: dict[int, list],
+    node: int,
+) -> _Expression:
+    """Append the knot's hinges to its level; the value of the knot in terms of them."""
+    t, s, live = knot.breakpoints, knot.slopes, _live(knot)
+    unit, which = np.nonzero(live)
+    pre = _Expression(x.constant.select(unit), {k: b.select(unit) for k, b in x.terms.items()})
+    shifted = _bias(-t[unit, which])
+    pre.constant = pre.constant.plus(shifted)
+    # The first live hinge of a unit carries both slopes; each later one adds the change of slope above its kink.
+    first = np.r_[True, unit[1:] != unit[:-1]] if len(unit) else np.zeros(0, bool)
+    lower, upper = s[unit, which], s[unit, which + 1]
+    change = upper - lower
+    slopes = np.stack([np.where(first, lower, 0.0), np.where(first, upper, change)], 1)
+    rows.setdefault(level, []).append((pre, slopes, first_bit + unit * t.shape[1] + which))
+    columns = filled[level] + np.arange(len(unit))
+    filled[level] += len(unit)
+    places[level] += [(node, int(u), int(w)) for u, w in zip(unit, which, strict=True)]
+    value, error = np.zeros((knot.size, n_level)), np.zeros((knot.size, n_level))
+    value[unit, columns] = 1
+    error[unit, columns] = np.where(first, 0.0, np.abs(_sum_error(upper, -lower, change) / change) * (1 + 4 * EPS))
+    # Where the unit starts: its value at the first live breakpoint, or all of it where it has none.
+    linear = _scaled(x, np.where(live.any(1), 0.0, s[:, 0]))
+    out = _Expression(linear.constant, {k: b for k, b in linear.terms.items() if b.value.any()})
+    anchor, rounding = _anchors(knot, live)
+    out.constant = out.constant.plus(_Block(_bias(anchor).value, _bias(rounding).value if rounding.any() else None))
+    if len(unit):
+        out.terms[level] = _Block(value, error if error.any() else None, one_hot=not error.any())
+    return out
+
+
+def _anchors(knot: Knot, live: Array) -> tuple[Array, Array]:
+    """Value at the first live breakpoint (or intercept where none is live) and a bound on its rounding error."""
+    anchor, error = knot.value.copy(), np.zeros(knot.size)
+    column = np.where(live.any(1), live.argmax(1), 0)
+    for u in np.nonzero((column > 0) | ~live.any(1))[0]:
+        t, s = knot.breakpoints[u], knot.slopes[u]
+        if live[u].any():
+            true = Fraction(knot.value[u]) + Fraction(s[0]) * (Fraction(t[column[u]]) - Fraction(t[0]))
+        else:
+            true = Fraction(knot.value[u]) - Fraction(s[0]) * Fraction(t[0])
+        anchor[u] = float(true)
+        error[u] = float(abs(Fraction(anchor[u]) - true)) * (1 + 4 * EPS)
+    return anchor, error
+
+
+def _stack(parts: list[tuple[_Expression, Array, Array]]) -> Level:
+    constant = np.concatenate([e.constant.value for e, _, _ in parts])
+    errors = np.concatenate(
+        [(np.zeros((len(s), 3)) if e.constant.error is None else e.constant.error).max(1) for e, s, _ in parts]
+    )
+    sources = sorted({k for e, _, _ in parts for k in e.terms})
+    blocks = {}
+    for k in sources:
+        width = next(e.terms[k].value.shape[1] for e, _, _ in parts if k in e.terms)
+        blocks[k] = np.concatenate([e.terms[k].value if k in e.terms else np.zeros((len(s), width)) for e, s, _ in parts])
+        errors = errors + np.concatenate(
+            [
+                np.zeros(len(s)) if k not in e.terms or e.terms[k].error is None else e.terms[k].error.sum(1)
+                for e, s, _ in parts
+            ]
+        )
+    n = len(constant)
+    return Level(
+        constant,
+        blocks,
+        errors,
+        np.zeros(n),
+        np.concatenate([s for _, s, _ in parts]),
+        np.concatenate([b for _, _, b in parts]),
+        np.zeros(n, np.int64),
+    )

@@ -1,0 +1,64 @@
+"""The outputs of a network, compressed: A = Q C with orthonormal Q, so that wide outputs cost no more than narrow ones.
+
+All affine maps of the outputs read the same few inputs (the last knots). A QR factorisation of their joint weights
+replaces D outputs by as many rows as there are such inputs; singular values do not notice an orthonormal factor.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from splinegeo._types import Array
+from splinegeo.partition.frame import Frame
+from splinegeo.partition.normal_form import EPS, Level
+
+KEPT_ROWS = 64  # more rows than this a region are recomputed from the pattern when asked for
+
+
+@dataclass(frozen=True, eq=False)
+class Outputs:
+    """How to get from the engine's output rows to A and b."""
+
+    q: Array | None  # (D, rows), None for the identity
+    exponent: int
+    keep: bool  # the engine stores the rows of every region
+
+    @classmethod
+    def compress(cls, levels: list[Level]) -> Outputs:
+        """Replace the last level by an orthonormal compression of it where that has fewer rows."""
+        last = levels[-1]
+        sources = sorted(last.blocks)
+        joint = np.concatenate([last.constant, *(last.blocks[k] for k in sources)], 1)
+        used = joint.any(0)
+        n, d = int(used.sum()), len(joint)
+        if d <= max(n, 4):
+            return cls(None, 0, d <= KEPT_ROWS)
+        # Powers of two keep the factorisation from over- and underflow; the error is relative to the largest entry.
+        _, shift = np.frexp(np.abs(joint).max())
+        q, r = np.linalg.qr(np.ldexp(joint[:, used], -shift))
+        small = np.zeros((n, joint.shape[1]))
+        small[:, used] = np.ldexp(r, shift)
+        edges = np.cumsum([3, *(last.blocks[k].shape[1] for k in sources)])
+        error = np.linalg.norm(last.slack) + 32 * d * EPS * np.abs(small).sum(1).max()
+        levels[-1] = Level(
+            constant=small[:, :3].copy(),
+            blocks={k: small[:, lo:hi].copy() for k, lo, hi in zip(sources, edges, edges[1:], strict=False)},
+            slack=np.full(n, error),
+            weight=np.zeros(n),
+            slopes=np.ones((n, 2)),
+            breakpoints=np.full(n, -1),
+            exponents=np.zeros(n, np.int64),
+        )
+        return cls(q, 0, n <= KEPT_ROWS)
+
+    def maps(self, rows: Array, frame: Frame) -> tuple[Array, Array]:
+        """A (n, D, 2) and b (n, D) in slice coordinates from engine rows (n, rows, 3)."""
+        whole = np.ldexp(rows if self.q is None else self.q @ rows, self.exponent)
+        a = whole[:, :, :2] / np.asarray(frame.scale)
+        return a, whole[:, :, 2] - a @ np.asarray(frame.centre)
+
+    def scaled(self, exponent: int) -> Outputs:
+        """The same for rows that hold true values times 2**-exponent."""
+        return replace(self, exponent=exponent)

@@ -1,0 +1,202 @@
+"""Everything the walk reads, as flat arrays: rows scaled to one, error factors, twins among the units, hash keys."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+
+from splinegeo._types import Array
+from splinegeo.partition.frame import Frame
+from splinegeo.partition.normal_form import Level
+
+TINY = 1e-300
+
+
+def build(levels: list[Level], frame: Frame) -> tuple[dict[str, Array], int]:
+    """The arrays of `memory.PLAN` for levels (from `hinge_levels`) in a frame, and the exponent of the output rows."""
+    _scale_rows(levels)
+    counts = [lv.n for lv in levels]
+    offsets = np.r_[0, np.cumsum(counts)].astype(np.int64)
+    n_hinges = int(offsets[-2])
+    constant = np.concatenate([lv.constant for lv in levels])
+    starts, sources, places, flat = [0], [], [], [np.zeros(0)]
+    for lv in levels:
+        for k, block in sorted(lv.blocks.items()):
+            sources.append(k)
+            places.append(sum(map(len, flat)))
+            flat.append(np.ascontiguousarray(block.T).ravel())
+        starts.append(len(sources))
+    slopes = np.concatenate([lv.slopes for lv in levels[:-1]] or [np.zeros((0, 2))])
+    rho = np.concatenate([lv.weight for lv in levels])
+    slack = []
+    for lv in levels:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.where(lv.slack > 0, lv.slack / np.maximum(lv.weight, 1e-290), 0.0)
+        slack.append(float(ratio.max(initial=0.0)) * 1.01)
+    rng = np.random.default_rng(20240807)
+    hash_bit, hash_zero = rng.integers(1, 2**63, (2, n_hinges), dtype=np.uint64)
+    hash_bit = (hash_bit << np.uint64(1)) ^ rng.integers(0, 2**63, n_hinges, dtype=np.uint64)
+    hash_zero = (hash_zero << np.uint64(1)) ^ rng.integers(0, 2**63, n_hinges, dtype=np.uint64)
+    twin, sign = _twins(levels, offsets)
+    members: list[list[int]] = [[i] if twin[i] == i else [] for i in range(n_hinges)]
+    for i in range(n_hinges):
+        if twin[i] != i:
+            members[twin[i]].append(i)
+    hp, hn, hash_zero_class = np.zeros((3, n_hinges), np.uint64)
+    for r, group in enumerate(members):
+        for i in group:
+            (hp if sign[i] > 0 else hn)[r] ^= hash_bit[i]
+            hash_zero_class[r] ^= hash_zero[i]
+    corners, corner_error = frame.corner_rows()
+    edges, edge_error = frame.edge_rows()
+    exact, grid = _exact_levels(levels, edges, edge_error, corners, corner_error, slack)
+    plan = {
+        "offsets": offsets,
+        "constant": np.ascontiguousarray(constant.T).ravel(),
+        "block_start": np.array(starts, np.int64),
+        "block_source": np.array(sources, np.int64),
+        "block_offset": np.array(places, np.int64),
+        "inputs": np.array([sum(g.shape[1] for g in lv.blocks.values()) for lv in levels], np.int64),
+        "weights": np.concatenate(flat),
+        "slopes": slopes,
+        "rho": rho,
+        "rho_max": np.array([lv.weight.max(initial=0.0) for lv in levels]),
+        "slack": np.array(slack),
+        "has_constant": np.array([bool(lv.constant.any()) for lv in levels], np.int8),
+        "exact": exact,
+        "grid": grid,
+        "twin": twin,
+        "twin_start": np.r_[0, np.cumsum([len(m) for m in members])].astype(np.int64),
+        "twin_index": np.array([i for m in members for i in m], np.int64),
+        "twin_sign": np.array([sign[i] for m in members for i in m], np.int8),
+        "hash_bit": hash_bit,
+        "hash_side": np.stack([hn, hp], 1),
+        "hash_zero": hash_zero_class,
+        "corners": np.concatenate([corners, corner_error[:, None], edges, edge_error[:, None]], 1),
+        "column_scale": 1 / np.array(frame.scale),
+    }
+    return plan, int(levels[-1].exponents[0]) if levels[-1].n else 0
+
+
+def _scale_rows(levels: list[Level]) -> None:
+    """Scale every row by a power of two to a largest entry in [1/2, 1); outputs keep one exponent between them."""
+    column: dict[int, Array] = {}
+    for index, lv in enumerate(levels):
+        parts = [(lv.constant, np.zeros(3, np.int64))] + [(g, column[k]) for k, g in lv.blocks.items()]
+        exponent = np.full(lv.n, -(10**6), np.int64)
+        for x, e in parts:
+            _, size = np.frexp(x)
+            size = np.where(x != 0, size + e, -(10**6))
+            exponent = np.maximum(exponent, size.max(1, initial=-(10**6)))
+        exponent = np.where(exponent == -(10**6), 0, exponent)
+        if index == len(levels) - 1:
+            exponent = np.full(lv.n, exponent.max(initial=0))
+        slack = _ldexp(lv.slack, -exponent) if not lv.blocks else None
+        lv.constant, lost = _scaled(parts[0][0], parts[0][1] - exponent[:, None])
+        # Errors of block entries were summed over entries of different columns: scale each sum by its largest column.
+        widest = max((int(column[k].max(initial=0)) for k in lv.blocks), default=0)
+        slack = _ldexp(lv.slack, np.maximum(widest, 0) - exponent) if slack is None else slack
+        for k, (x, e) in zip(list(lv.blocks), parts[1:], strict=True):
+            lv.blocks[k], more = _scaled(x, e - exponent[:, None])
+            lost = lost + more
+        lv.slack = slack + lost
+        lv.exponents = exponent
+        weight = np.abs(lv.constant).max(1, initial=0.0)
+        for g in lv.blocks.values():
+            weight = weight + np.abs(g).sum(1)
+        lv.weight = weight * (1 + 1e-12)
+        column[index] = exponent
+
+
+def _ldexp(x: Array, e: Array) -> Array:
+    return np.ldexp(x, np.clip(e, -5000, 5000).astype(np.int32))
+
+
+def _scaled(x: Array, e: Array) -> tuple[Array, Array]:
+    """x * 2**e and, per row, what was lost to underflow (a bound)."""
+    y = _ldexp(x, np.broadcast_to(e, x.shape))
+    lost = (_ldexp(y, -np.broadcast_to(e, x.shape)) != x).sum(1) * 2.0**-1073
+    return y, lost
+
+
+def _twins(levels: list[Level], offsets: Array) -> tuple[Array, Array]:
+    """Hinges whose rows are exactly proportional within a level: representative and sign of the factor.
+
+    Two units that share a kink are one decision. Finding them here saves the exact arithmetic, nothing else.
+    """
+    n = int(offsets[-2])
+    twin, sign = np.arange(n), np.ones(n, np.int8)
+    for index, lv in enumerate(levels[:-1]):
+        rows = np.concatenate([lv.constant, *(lv.blocks[k] for k in sorted(lv.blocks))], 1)
+        sure = lv.slack == 0
+        lead = np.argmax(np.abs(rows), 1) if rows.size else np.zeros(lv.n, int)
+        head = rows[np.arange(lv.n), lead]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            keys = np.round(rows / np.where(head == 0, 1, head)[:, None], 9) + 0.0
+        groups: dict[bytes, list[int]] = {}
+        for i in np.nonzero(sure & (head != 0))[0]:
+            for r in groups.setdefault(keys[i].tobytes(), []):
+                if _proportional(rows[r], rows[i], int(lead[r])):
+                    twin[offsets[index] + i] = offsets[index] + r
+                    sign[offsets[index] + i] = 1 if (rows[r, lead[r]] > 0) == (rows[i, lead[r]] > 0) else -1
+                    break
+            else:
+                groups[keys[i].tobytes()].append(int(i))
+    return twin, sign
+
+
+def _proportional(x: Array, y: Array, lead: int) -> bool:
+    if ((x == 0) != (y == 0)).any():
+        return False
+    if np.array_equal(x, y) or np.array_equal(x, -y):
+        return True
+    p, q = Fraction(float(x[lead])), Fraction(float(y[lead]))
+    return all(Fraction(float(a)) * q == Fraction(float(b)) * p for a, b in zip(x, y, strict=True))
+
+
+def _grid(x: Array) -> int:
+    """The smallest e such that every entry of x is a multiple of 2**-e (-10000 for none)."""
+    x = np.abs(x[x != 0])
+    if not x.size:
+        return -10000
+    mantissa, exponent = np.frexp(x)
+    whole = np.ldexp(mantissa, 53).astype(np.int64)
+    trailing = np.log2((whole & -whole).astype(np.float64)).astype(np.int64)
+    return int((53 - exponent - trailing).max())
+
+
+def _exact_levels(
+    levels: list[Level], edges: Array, edge_error: Array, corners: Array, corner_error: Array, slack: list[float]
+) -> tuple[Array, Array]:
+    """Levels at which 53 bits hold every line, vertex and predicate, whatever the pattern: there floats are exact.
+
+    Coefficients of a level are multiples of 2**-k and at most b in size; a predicate multiplies three of them.
+    """
+    n = len(levels)
+    exact, grid = np.zeros(n, np.int8), np.zeros(n)
+    if edge_error.any() or corner_error.any():
+        return exact, grid
+    k_line, b_line = max(_grid(edges), 0), max(1.0, float(np.abs(edges).max()))
+    k_point, b_point = max(_grid(corners), 0), 1.0
+    ks: list[int] = []
+    bs: list[float] = []
+    for index, lv in enumerate(levels):
+        if slack[index] > 0:
+            break
+        k, b = max(_grid(lv.constant), 0), np.abs(lv.constant).max(1, initial=0.0)
+        for source, g in lv.blocks.items():
+            s = levels[source].slopes
+            k = max(k, max(_grid(g), 0) + max(_grid(s), 0) + ks[source])
+            b = b + np.abs(g).sum(1) * (np.abs(s).max(initial=0.0) * bs[source])
+        ks.append(k)
+        bs.append(max(1.0, float(b.max(initial=0.0))))
+        k_line, b_line = max(k_line, k), max(b_line, bs[-1])
+        # A vertex is a corner, or 2 x 2 minors of two lines of levels up to this one.
+        k_vertex, b_vertex = max(k_point, 2 * k_line), max(b_point, 2 * b_line**2)
+        bits = k + k_vertex + np.log2(3 * bs[-1] * b_vertex) + 2
+        if not bits <= 53 or k_line + np.log2(b_line) + 2 > 53:
+            break
+        exact[index] = 1
+        grid[index] = 2.0 ** -(k + k_vertex) / 2
+    return exact, grid

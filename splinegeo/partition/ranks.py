@@ -1,0 +1,86 @@
+"""Singular values that are zero: rank decided by the pattern, or exactly, where rounding could be mistaken for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from flint import arb, ctx
+
+from splinegeo._types import Array
+
+if TYPE_CHECKING:
+    from splinegeo.partition.enumerate import Problem
+
+
+def is_chain(problem: Problem) -> bool:
+    """Whether each level reads the level below only, so that a level with few active hinges bounds the rank."""
+    plan, levels = problem.plan, len(problem.layout.places)
+    total = len(plan["rho"])
+    above = slice(int(plan["offsets"][1]), None) if levels else slice(0, 0)
+    direct = plan["constant"][:total][above].any() or plan["constant"][total : 2 * total][above].any()
+    starts = plan["block_start"]
+    narrow = (np.diff(starts) <= 1).all() and (plan["block_source"] == np.arange(levels)[: len(plan["block_source"])]).all()
+    return bool(levels and not direct and narrow and len(plan["block_source"]) == levels)
+
+
+def rank_bounds(problem: Problem, bits: Array) -> Array:
+    """(n,) upper bounds on the rank of A on regions with these packed hinge activations."""
+    plan, levels = problem.plan, len(problem.layout.places)
+    rows = int(plan["offsets"][-1] - plan["offsets"][-2])
+    bound = np.full(len(bits), min(2, rows))
+    if not is_chain(problem):
+        return bound
+    unpacked = np.unpackbits(bits, axis=1, count=int(plan["offsets"][-2]), bitorder="little").astype(bool)
+    for level in range(levels):
+        here = slice(int(plan["offsets"][level]), int(plan["offsets"][level + 1]))
+        slopes = plan["slopes"][here] != 0
+        bound = np.minimum(bound, np.where(unpacked[:, here], slopes[:, 1], slopes[:, 0]).sum(1))
+    return bound
+
+
+def settle(problem: Problem, arrays: dict[str, Array]) -> None:
+    """Replace singular values that the error bound does not vouch for by exact ones, in place."""
+    sigma, maps = arrays["singular_values"], arrays["compressed_maps"]
+    rows = int(problem.plan["offsets"][-1] - problem.plan["offsets"][-2])
+    # An error of `noise` in every entry moves a singular value by at most its Frobenius norm.
+    noise = arrays["map_errors"] * (np.sqrt(2.0 * rows) * problem.plan["column_scale"].max())
+    with np.errstate(invalid="ignore"):
+        doubtful = np.nonzero(~(sigma[:, 1] > 1e4 * noise))[0]
+    if not len(doubtful):
+        return
+    bound = rank_bounds(problem, arrays["bits"][doubtful])
+    sigma[doubtful[bound < 2], 1] = 0
+    dead = doubtful[bound == 0]
+    sigma[dead] = 0
+    if len(maps):
+        maps[dead, :, :2] = 0
+    with np.errstate(invalid="ignore"):
+        vouched = (bound == 0) | ((bound == 1) & (sigma[doubtful, 0] > 1e4 * noise[doubtful]))
+    for region in doubtful[~vouched]:
+        sigma[region], exact_rows = exact_sigma(problem, arrays["bits"][region])
+        if len(maps) and problem.outputs.q is None:
+            maps[region] = exact_rows
+
+
+def exact_sigma(problem: Problem, bits: Array) -> tuple[Array, Array]:
+    """Singular values (2,) in slice coordinates and engine rows (D, 3), correctly rounded, from packed activations."""
+    value = problem.judge(bits).maps(len(problem.layout.places))
+    scale = [int(round(np.log2(s))) for s in problem.frame.scale]
+    low = min(-scale[0], -scale[1])
+    p = [row[0] << (-scale[0] - low) for row in value.rows]
+    q = [row[1] << (-scale[1] - low) for row in value.rows]
+    pp, pq, qq = sum(v * v for v in p), sum(v * w for v, w in zip(p, q, strict=True)), sum(v * v for v in q)
+    det = pp * qq - pq * pq
+    precision = ctx.prec
+    ctx.prec = 256 + 4 * max(pp.bit_length(), qq.bit_length())
+    try:
+        first = ((arb(pp + qq) + (arb(pp - qq) ** 2 + 4 * arb(pq) ** 2).sqrt()) / 2).sqrt()
+        second = arb(det).sqrt() / first if det else arb(0)
+        two = arb(2) ** (low - value.e)
+        sigma = np.array([float(first * two), float(second * two)])
+        shift = arb(2) ** (-value.e - problem.outputs.exponent)
+        rows = np.array([[float(arb(v) * shift) for v in row] for row in value.rows]).reshape(-1, 3)
+    finally:
+        ctx.prec = precision
+    return sigma, rows

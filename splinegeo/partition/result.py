@@ -1,0 +1,382 @@
+"""`Partition`: what an enumeration found, as a value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+import numpy as np
+
+from splinegeo._errors import InvalidArgument, ShapeMismatch
+from splinegeo._types import Array
+from splinegeo.descriptors import Summary, image_areas, nu, output_densities, psi, rank, summarize, weighted_histogram
+from splinegeo.domains import Box, Polygon, Slice
+from splinegeo.networks import SplineNetwork
+from splinegeo.partition.boundary import Boundary, decision_boundary
+from splinegeo.partition.enumerate import Problem
+from splinegeo.partition.geometry import areas, inner_points
+from splinegeo.partition.link import hinge_bits
+from splinegeo.partition.locate import patterns_at
+from splinegeo.partition.maps import maps_of_patterns, unpack
+from splinegeo.partition.merging import linear_labels
+
+if TYPE_CHECKING:
+    import networkx
+    from matplotlib.axes import Axes
+
+
+@dataclass(frozen=True)
+class Region:
+    """One region, as iteration over a partition gives it."""
+
+    index: int
+    polygon: Array  # (k, 2) counter-clockwise
+    pattern: Array  # (B,) activation bits
+    neighbors: Array  # (k,) region across the edge behind each corner; -1 boundary, -2 not enumerated
+    A: Array  # (D, 2) on slice coordinates
+    b: Array  # (D,)
+    psi: float
+    nu: float
+    volume: float
+
+
+class Ragged(Sequence[Array]):
+    """Rows of different length in one flat array: ``ragged[k]`` is a view."""
+
+    def __init__(self, flat: Array, offsets: Array) -> None:
+        self.flat, self.offsets = flat, offsets
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @overload
+    def __getitem__(self, k: int) -> Array: ...
+    @overload
+    def __getitem__(self, k: slice) -> list[Array]: ...
+    def __getitem__(self, k: int | slice) -> Array | list[Array]:
+        if isinstance(k, slice):
+            return [self[i] for i in range(*k.indices(len(self)))]
+        n = len(self)
+        if not -n <= k < n:
+            raise IndexError(f"{k} of {n} rows")
+        return self.flat[self.offsets[k % n] : self.offsets[k % n + 1]]
+
+    def __repr__(self) -> str:
+        return f"<{len(self):,} rows, {len(self.flat):,} entries>"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Partition:
+    """The regions of a network over a domain in a plane, with everything that joins them.
+
+    N regions, V vertices, M edges, C corners (a corner is a vertex as seen from one region; the corners of region k
+    are ``region_offsets[k]:region_offsets[k + 1]``, counter-clockwise). B bits make a pattern. Regions are in the
+    order of the depth-first walk, the same on every machine and for any number of threads.
+    """
+
+    network: SplineNetwork
+    domain: Box | Polygon
+    slice: Slice
+    vertices: Array  # (V, 2) float64, slice coordinates
+    region_offsets: Array  # (N + 1,) int64
+    corner_vertices: Array  # (C,) int32
+    corner_edges: Array  # (C,) int32: the edge from this corner to the next one of its region
+    corner_neighbors: Array  # (C,) int32: region across that edge; -1 domain boundary, -2 not enumerated (budget)
+    edge_vertices: Array  # (M, 2) int32
+    edge_regions: Array  # (M, 2) int32: the region(s) on both sides, second one -1 or -2 as above
+    edge_breakpoint_offsets: Array  # (M + 1,) int64
+    edge_breakpoints: Array  # (K,) int32: breakpoints (pattern bits) that differ across the edge; none on the boundary
+    packed_patterns: Array  # (N, ceil(B / 8)) uint8, little-endian bit order (np.packbits(..., bitorder="little"))
+    singular_values: Array  # (N, 2) of A on the slice, descending; zero where the rank is exactly lower
+    compressed_maps: Array  # (N, rows, 3) float64, see `affine_maps`; (0, rows, 3) where they are not kept
+    map_errors: Array  # (N,) bound on the error of an entry of compressed_maps
+    complete: bool
+    stop_reason: str  # "" when complete
+
+    # -- counts --------------------------------------------------------------------------------------------------------
+
+    @property
+    def n_regions(self) -> int:
+        """Number of regions: maximal connected open sets with one activation pattern."""
+        return len(self.region_offsets) - 1
+
+    @property
+    def n_linear_regions(self) -> int:
+        """Number of linear regions: maximal unions, connected through edges, with one affine map."""
+        return self._linear[1]
+
+    def linear_regions(self) -> Array:
+        """The linear region (N,) of each region, numbered in order of appearance."""
+        return self._linear[0]
+
+    @property
+    def n_vertices(self) -> int:
+        """Number of vertices, shared ones once."""
+        return len(self.vertices)
+
+    @property
+    def n_edges(self) -> int:
+        """Number of edges, shared ones once."""
+        return len(self.edge_vertices)
+
+    @property
+    def dim(self) -> int:
+        """Dimension of the slice: 2."""
+        return self.slice.dim
+
+    # -- geometry ------------------------------------------------------------------------------------------------------
+
+    @property
+    def polygons(self) -> Ragged:
+        """The (k, 2) corners of each region, counter-clockwise."""
+        return Ragged(self.vertices[self.corner_vertices], self.region_offsets)
+
+    @property
+    def neighbors(self) -> Ragged:
+        """For each region the region across each edge; -1 on the domain's boundary, -2 where not enumerated."""
+        return Ragged(self.corner_neighbors, self.region_offsets)
+
+    @property
+    def edges(self) -> Ragged:
+        """For each edge the set of breakpoints on it: those whose activation differs between its two sides."""
+        return Ragged(self.edge_breakpoints, self.edge_breakpoint_offsets)
+
+    @cached_property
+    def volumes(self) -> Array:
+        """(N,) areas in slice coordinates."""
+        return areas(self.vertices, self.region_offsets, self.corner_vertices)
+
+    @cached_property
+    def interior_points(self) -> Array:
+        """(N, 2) the centroid of each region's corners; a sliver thinner than float64 resolves may round onto its edge."""
+        return inner_points(self.vertices, self.region_offsets, self.corner_vertices)
+
+    @property
+    def coverage(self) -> float:
+        """The part of the domain's area that the enumerated regions cover: 1 when complete."""
+        return 1.0 if self.complete else float(self.volumes.sum() / self.domain.volume)
+
+    # -- patterns ------------------------------------------------------------------------------------------------------
+
+    @property
+    def patterns(self) -> Array:
+        """(N, B) bool: whether the unit of each breakpoint lies above it."""
+        return unpack(self.packed_patterns, self.network.n_breakpoints).astype(bool)
+
+    def locate(self, points: Any) -> Array:
+        """The region (...) of each point (..., 2) in slice coordinates; -1 outside the domain, -2 not enumerated.
+
+        Decided exactly. A point on an edge is given one of its regions, always the same: that on the side of the
+        domain's centre.
+
+        Raises:
+            ShapeMismatch: the last axis is not the slice's dimension.
+        """
+        points = np.asarray(points, np.float64)
+        if points.ndim == 0 or points.shape[-1] != 2:
+            raise ShapeMismatch(f"locate: points have shape {points.shape}; slice coordinates (..., 2) are expected")
+        flat = points.reshape(-1, 2)
+        inside = np.isfinite(flat).all(1)
+        inside[inside] = self.domain.contains(flat[inside])
+        out = np.full(len(flat), -1, np.int64)
+        found = patterns_at(self._problem, self.slice.origin, self.slice.basis, flat[inside])
+        index = self._pattern_index
+        out[inside] = [index.get(row.tobytes(), -2) for row in found]
+        return out.reshape(points.shape[:-1])
+
+    # -- maps and descriptors ------------------------------------------------------------------------------------------
+
+    def affine_maps(self, regions: Any = None, *, latent: bool = False) -> tuple[Array, Array]:
+        """A and b with G = A u + b on each region, as (n, D, 2) and (n, D) in slice coordinates u.
+
+        Args:
+            regions: indices of the regions wanted, all by default.
+            latent: give A (n, D, E) and b for the latent z itself instead of slice coordinates.
+
+        Raises:
+            InvalidArgument: an index is out of range.
+        """
+        chosen = np.arange(self.n_regions) if regions is None else np.atleast_1d(np.asarray(regions))
+        if len(chosen) and (chosen.dtype.kind not in "iu" or chosen.min() < 0 or chosen.max() >= self.n_regions):
+            raise InvalidArgument(f"affine_maps: regions are indices from 0 to {self.n_regions - 1}")
+        if latent or not len(self.compressed_maps):
+            s = self.slice
+            linear = np.eye(s.ambient_dim) if latent else s.basis
+            constant = np.zeros(s.ambient_dim) if latent else s.origin
+            bits = unpack(self.packed_patterns[chosen], self.network.n_breakpoints)
+            both = maps_of_patterns(self.network, bits, np.concatenate([linear, constant[:, None]], 1))
+            return both[:, :, :-1], both[:, :, -1]
+        return self._problem.outputs.maps(self.compressed_maps[chosen], self._problem.frame)
+
+    @property
+    def psi(self) -> Array:
+        """(N,) local scaling: sum of log singular values of A on the slice that NumPy's rank rule counts as non-zero."""
+        return psi(self.singular_values, shape=self._map_shape)
+
+    @property
+    def nu(self) -> Array:
+        """(N,) local rank: exponential of the entropy of the normalised singular values of A on the slice."""
+        return nu(self.singular_values)
+
+    @property
+    def rank(self) -> Array:
+        """(N,) number of singular values that count in psi."""
+        return rank(self.singular_values, shape=self._map_shape)
+
+    @property
+    def image_areas(self) -> Array:
+        """(N,) area of each region's image: volume times e^psi where A has rank 2, else 0. Overlaps count each time."""
+        return image_areas(self.psi, self.volumes, self.rank)
+
+    @property
+    def output_densities(self) -> Array:
+        """(N,) density on the image of a uniform latent on the domain: e^-psi / volume; inf where the image collapses.
+
+        Where the image overlaps itself the densities of its sheets add.
+        """
+        return output_densities(self.psi, self.rank, self.domain.volume)
+
+    def summary(self, name: Literal["psi", "nu", "volume"] = "psi", quantiles: Sequence[float] = (0.05, 0.5, 0.95)) -> Summary:
+        """Area-weighted statistics of a descriptor over the regions.
+
+        Raises:
+            InvalidArgument: an unknown name.
+        """
+        return summarize(self._values(name), self.volumes, quantiles)
+
+    def histogram(self, name: Literal["psi", "nu", "volume"] = "psi", bins: Any = 50) -> tuple[Array, Array]:
+        """Area-weighted histogram of a descriptor: weights and bin edges."""
+        return weighted_histogram(self._values(name), self.volumes, bins)
+
+    def _values(self, name: str) -> Array:
+        if name not in ("psi", "nu", "volume"):
+            raise InvalidArgument(f"{name!r} is no descriptor of a region; choose 'psi', 'nu' or 'volume'")
+        return self.volumes if name == "volume" else getattr(self, name)
+
+    def decision_boundary(self, i: int, j: int | None = None, *, level: float = 0.0) -> Boundary:
+        """Where output i equals ``level``, or (with j) where outputs i and j tie for the largest, as exact segments.
+
+        Raises:
+            InvalidArgument: an output that the network does not have, or i = j.
+        """
+        return decision_boundary(self, i, j, level)
+
+    # -- other forms ---------------------------------------------------------------------------------------------------
+
+    def to_networkx(self) -> networkx.Graph:
+        """The adjacency graph: regions with their descriptors, edges with the facet that they share."""
+        from splinegeo.io import to_networkx
+
+        return to_networkx(self)
+
+    def to_shapely(self) -> Array:
+        """The regions as an array (N,) of shapely polygons."""
+        from splinegeo.io import to_shapely
+
+        return to_shapely(self)
+
+    def save(self, path: Any) -> None:
+        """Write the partition to a versioned .npz file; `splinegeo.load` reads it."""
+        from splinegeo.io import save
+
+        save(self, path)
+
+    def plot(self, ax: Axes | None = None, **kwargs: Any) -> Axes:
+        """Draw the regions; see `splinegeo.plot.plot_partition`."""
+        from splinegeo.plot import plot_partition
+
+        return plot_partition(self, ax=ax, **kwargs)
+
+    def plot_image(self, ax: Axes | None = None, **kwargs: Any) -> Axes:
+        """Draw the image of the regions; see `splinegeo.plot.plot_image`."""
+        from splinegeo.plot import plot_image
+
+        return plot_image(self, ax=ax, **kwargs)
+
+    # -- Python --------------------------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return self.n_regions
+
+    def __getitem__(self, k: int) -> Region:
+        n = self.n_regions
+        if not -n <= k < n:
+            raise IndexError(f"region {k} of a partition with {n} regions")
+        k = k % n
+        a, b = self.affine_maps([k])
+        bits = unpack(self.packed_patterns[k : k + 1], self.network.n_breakpoints)[0].astype(bool)
+        s = self.singular_values[k : k + 1]
+        scaling, local_rank = float(psi(s, shape=self._map_shape)[0]), float(nu(s)[0])
+        return Region(k, self.polygons[k], bits, self.neighbors[k], a[0], b[0], scaling, local_rank, float(self.volumes[k]))
+
+    def __iter__(self) -> Iterator[Region]:
+        return (self[k] for k in range(self.n_regions))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Partition):
+            return NotImplemented
+        mine, theirs = self._stored(), other._stored()
+        return all(np.array_equal(a, b) for a, b in zip(mine, theirs, strict=True)) and (
+            (self.domain, self.slice, self.complete, self.stop_reason)
+            == (other.domain, other.slice, other.complete, other.stop_reason)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _stored(self) -> list[Array]:
+        return [v for v in (getattr(self, name) for name in self.__dataclass_fields__) if isinstance(v, np.ndarray)]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}  # nothing that is merely cached
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+    def __repr__(self) -> str:
+        where = f"{type(self.domain).__name__} in R^{self.slice.ambient_dim}"
+        return f"<Partition {self.n_regions:,} regions of {where}, float64, {self._status}>"
+
+    @property
+    def _status(self) -> str:
+        return "exact" if self.complete else f"incomplete: {self.stop_reason}"
+
+    def _repr_html_(self) -> str:
+        rows = (
+            ("regions", f"{self.n_regions:,}"), ("vertices", f"{self.n_vertices:,}"), ("edges", f"{self.n_edges:,}"),
+            ("network", f"R^{self.network.n_inputs} → R^{self.network.n_outputs}, {self.network.n_units:,} units"),
+            ("status", self._status),
+        )  # fmt: skip
+        cells = "".join(f"<tr><th>{k}</th><td>{_escaped(v)}</td></tr>" for k, v in rows)
+        return f'<div style="display:flex;gap:1em"><div>{self._repr_svg_()}</div><table>{cells}</table></div>'
+
+    def _repr_svg_(self) -> str:
+        from splinegeo.plot.svg import partition_svg
+
+        return partition_svg(
+            self.vertices, self.region_offsets, self.corner_vertices, self.domain.vertices, self.psi, volumes=self.volumes
+        )
+
+    # -- derived, kept -------------------------------------------------------------------------------------------------
+
+    @property
+    def _map_shape(self) -> tuple[int, int]:
+        return self.network.n_outputs, self.slice.dim
+
+    @cached_property
+    def _problem(self) -> Problem:
+        return Problem.of(self.network, self.slice.origin, self.slice.basis, self.domain.vertices)
+
+    @cached_property
+    def _linear(self) -> tuple[Array, int]:
+        bits = hinge_bits(self.packed_patterns, self._problem.bits, self.network.n_breakpoints)
+        return linear_labels(self._problem, bits, self.compressed_maps, self.map_errors, self.edge_regions)
+
+    @cached_property
+    def _pattern_index(self) -> dict[bytes, int]:
+        return {row.tobytes(): k for k, row in enumerate(self.packed_patterns)}
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;")

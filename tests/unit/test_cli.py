@@ -1,0 +1,274 @@
+"""The command: what it prints, what it writes, and the one line that a bad argument gets."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import splinegeo as sg
+from splinegeo.__main__ import main
+from tests.unit.test_io import quadrants
+
+SRC = """
+import numpy as np
+import splinegeo as sg
+from splinegeo.networks import SplineNetwork
+from splinegeo.networks.graph import Input, Knot, Linear
+
+def make():
+    knot = dict(breakpoints=np.zeros((2, 1)), slopes=np.tile([0.0, 1.0], (2, 1)), value=np.zeros(2))
+    nodes = (
+        Input("z", 2, ()),
+        Linear("hidden", 2, (0,), weight=np.eye(2), bias=np.zeros(2)),
+        Knot("relu", 2, (1,), **knot),
+        Linear("head", 3, (2,), weight=np.array([[1.0, 2], [3, 5], [0, 1]]), bias=np.ones(3)),
+    )
+    return SplineNetwork(nodes, 3, (2,), (3,))
+
+ready = make()
+number = 3
+
+def wrong():
+    return 3
+
+def broken():
+    return 1 / 0
+
+class Net:
+    pass
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """An empty folder as the current one, with a module of models in it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "models_of_test_cli", raising=False)
+    (tmp_path / "models_of_test_cli.py").write_text(SRC)
+    return tmp_path
+
+
+MODEL = "models_of_test_cli:make"
+BOX = ["--box", "-1", "-1", "1", "1"]
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-m", "splinegeo", *arguments]
+    return subprocess.run(line, capture_output=True, text=True, check=False, timeout=300)
+
+
+def test_help_is_instant_and_loads_nothing_heavy():
+    code = (
+        "import sys; from splinegeo.__main__ import main; code = main(['partition', '--help']);"
+        "heavy = {'numpy', 'torch', 'matplotlib', 'numba', 'flint'} & set(sys.modules); assert not heavy, heavy;"
+        "sys.exit(code)"
+    )
+    seconds = []
+    for _ in range(3):
+        started = time.perf_counter()
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        seconds.append(time.perf_counter() - started)
+        assert done.returncode == 0, done.stderr
+    assert "--slice-through" in done.stdout
+    assert min(seconds) < 1.0  # 0.2 s on an idle machine; the sharp test is that nothing heavy is loaded
+
+
+def test_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"splinegeo {sg.__version__}\n"
+
+
+def test_no_arguments_show_the_help(capsys):
+    assert main([]) == 2
+    captured = capsys.readouterr()
+    assert "partition" in captured.out + captured.err
+
+
+@pytest.mark.parametrize("model", [MODEL, "models_of_test_cli:ready", "net.npz"])
+def test_partition_prints_saves_and_draws(folder, capsys, model):
+    sg.save_network(quadrants(), "net.npz")
+    assert main(["partition", model, *BOX, "-o", "p.npz", "--plot", "p.png", "--color", "nu", "-q"]) == 0
+    out = capsys.readouterr().out
+    assert "regions (activation patterns)  4" in " ".join(out.split()).replace(") 4", ")  4")
+    assert (folder / "p.png").read_bytes().startswith(b"\x89PNG")
+    part = sg.load("p.npz")
+    assert part.n_regions == 4
+    assert part.complete
+    assert part.domain == sg.Box([-1, -1], [1, 1])
+
+
+def test_info_shows_what_was_saved(capsys):
+    part = sg.partition(quadrants(), sg.Box([-1, -1], [1, 1]))
+    sg.save(part, "p.npz")
+    assert main(["info", "p.npz"]) == 0
+    out = capsys.readouterr().out
+    assert "p.npz" in out
+    assert "linear regions" in out
+    assert f"{part.psi.max():.4f}" in out
+    assert "yes" in out
+
+
+def test_a_polygon_and_a_slice(folder):
+    np.save("z.npy", np.array([[0.0, 0], [1, 1], [-1, 1]]))
+    polygon = "0.1,-1 2,0.3 0,2 -1,0.7"
+    assert main(["partition", MODEL, "--polygon", polygon, "--slice-through", "z.npy", "-o", "p.npz", "-q"]) == 0
+    part = sg.load("p.npz")
+    assert part.slice == sg.Slice.through([0, 0], [1, 1], [-1, 1])
+    assert part.domain == sg.Polygon([[0.1, -1], [2, 0.3], [0, 2], [-1, 0.7]])
+    Path("poly.csv").write_text(polygon.replace(" ", "\n"))
+    np.save("o.npy", part.slice.origin)
+    np.savetxt("b.txt", part.slice.basis)
+    again = ["--polygon", "poly.csv", "--slice-origin", "o.npy", "--slice-basis", "b.txt", "-o", "again.npz", "-q"]
+    assert main(["partition", MODEL, *again]) == 0
+    assert Path("again.npz").read_bytes() == Path("p.npz").read_bytes()
+
+
+def test_a_budget_keeps_what_there_is(capsys):
+    assert main(["partition", MODEL, *BOX, "--max-regions", "2", "-o", "p.npz", "-q"]) == 0
+    assert not sg.load("p.npz").complete
+    captured = capsys.readouterr()
+    assert "stopped early" in captured.err
+    assert "NO" in captured.out
+
+
+BAD = {
+    "no command": (["frobnicate"], "No such command 'frobnicate'"),
+    "no model": (["partition"], "Missing argument 'MODEL'"),
+    "unknown option": (["partition", MODEL, "--boxes"], "No such option"),
+    "no domain": (["partition", MODEL], "name the domain with one of --box"),
+    "two domains": (["partition", MODEL, *BOX, "--polygon", "0,0 1,0 0,1"], "one of --box"),
+    "box of three": (["partition", MODEL, "--box", "0", "0", "1"], "--box"),
+    "box of words": (["partition", MODEL, "--box", "a", "0", "1", "1"], "Invalid value for '--box'"),
+    "flat box": (["partition", MODEL, "--box", "0", "0", "0", "1"], "must be below upper in every coordinate"),
+    "box of nan": (["partition", MODEL, "--box", "0", "0", "nan", "1"], "must be finite"),
+    "polygon of words": (["partition", MODEL, "--polygon", "a,b c,d"], "could not convert string to float"),
+    "polygon of spaces": (["partition", MODEL, "--polygon", "0, 0 1, 0"], "--polygon"),
+    "polygon of triples": (["partition", MODEL, "--polygon", "0,0,0 1,1,1 2,2,2"], "every vertex is X,Y"),
+    "polygon empty": (["partition", MODEL, "--polygon", ""], "--polygon"),
+    "polygon reflex": (["partition", MODEL, "--polygon", "0,0 2,0 2,2 1,0.5 0,2"], "not convex"),
+    "polygon absent": (["partition", MODEL, "--polygon", "absent.csv"], "--polygon 'absent.csv' cannot be read"),
+    "slice absent": (["partition", MODEL, *BOX, "--slice-through", "absent.npy"], "cannot be read: No such file"),
+    "slice of text": (["partition", MODEL, *BOX, "--slice-through", "models_of_test_cli.py"], "holds no array"),
+    "slice of two": (["partition", MODEL, *BOX, "--slice-through", "two.npy"], r"shape \(3, E\); it has \(2, 2\)"),
+    "slice pickled": (["partition", MODEL, *BOX, "--slice-through", "pickled.npy"], "holds no array of numbers"),
+    "half a slice": (["partition", MODEL, *BOX, "--slice-origin", "two.npy"], "go together"),
+    "slices galore": (
+        ["partition", MODEL, *BOX, "--slice-origin", "two.npy", "--slice-through", "two.npy"],
+        "says it all",
+    ),
+    "no such colour": (["partition", MODEL, *BOX, "--color", "mauve"], "'mauve' must be one of psi, nu"),
+    "picture format": (["partition", MODEL, *BOX, "--plot", "x.docx"], r"'x\.docx' must end in one of \.png"),
+    "output folder": (["partition", MODEL, *BOX, "-o", "absent/p.npz"], "create it first"),
+    "output is one": (["partition", MODEL, *BOX, "-o", "."], "is a folder"),
+    "no threads": (["partition", MODEL, *BOX, "--threads", "0"], "Invalid value for '--threads'"),
+    "no regions": (["partition", MODEL, *BOX, "--max-regions", "0"], "Invalid value for '--max-regions'"),
+    "negative seconds": (["partition", MODEL, *BOX, "--max-seconds", "-1"], "Invalid value for '--max-seconds'"),
+    "no such model": (["partition", "absent", *BOX], "neither a file nor module:function"),
+    "no such module": (["partition", "absent:f", *BOX], "no module 'absent'"),
+    "no such function": (["partition", "models_of_test_cli:f", *BOX], "has no 'f'"),
+    "half a model": (["partition", "models_of_test_cli:", *BOX], "must be module:function"),
+    "a class": (["partition", "models_of_test_cli:Net", *BOX], "is a class"),
+    "a number": (["partition", "models_of_test_cli:number", *BOX], "int"),
+    "returns a number": (["partition", "models_of_test_cli:wrong", *BOX], "int"),
+    "raises": (["partition", "models_of_test_cli:broken", *BOX], r"ZeroDivisionError.*models_of_test_cli\.py:24"),
+    "cannot be imported": (["partition", "broken_of_test_cli:f", *BOX], r"importing broken_of_test_cli failed: Name"),
+    "no such network": (["partition", "absent.npz", *BOX], "no such file"),
+    "a damaged network": (["partition", "damaged.npz", *BOX], "is damaged or is no splinegeo file"),
+    "a partition as model": (["partition", "part.npz", *BOX], r"holds a partition, not a network"),
+    "info of nothing": (["info"], "Missing argument 'FILE'"),
+    "info of no file": (["info", "absent.npz"], "no such file"),
+    "info of a folder": (["info", "."], "is a folder"),
+    "info of a network": (["info", "net.npz"], r"open it with splinegeo\.load_network"),
+    "demo into a file": (["demo", "--out", "damaged.npz"], "cannot be made a folder"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_argument_gets_one_line_and_exit_code_2(name, capsys):
+    Path("damaged.npz").write_bytes(b"PK" * 99)
+    Path("broken_of_test_cli.py").write_text("undefined_name")
+    np.save("two.npy", np.eye(2))
+    np.save("pickled.npy", np.array([{}], object), allow_pickle=True)
+    if name == "info of a network":
+        sg.save_network(quadrants(), "net.npz")
+    if name == "a partition as model":
+        sg.save(sg.partition(quadrants(), sg.Box([-1, -1], [1, 1])), "part.npz")
+    arguments, message = BAD[name]
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert captured.err.startswith("splinegeo: ")
+    assert re.search(message, captured.err), captured.err
+
+
+def test_a_bad_argument_shows_no_traceback():
+    done = command("partition", "absent", *BOX)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "splinegeo: MODEL 'absent' is neither a file nor module:function, such as mymodels:make_net\n"
+
+
+def test_a_closed_pipe_is_quiet():
+    sg.save(sg.partition(quadrants(), sg.Box([-1, -1], [1, 1])), "p.npz")
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as closed:
+        done = subprocess.run(
+            [sys.executable, "-m", "splinegeo", "info", "p.npz"], stdout=closed, stderr=subprocess.PIPE, check=False
+        )
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+SLOW_MODEL = """
+import os, signal, threading
+import numpy as np
+from splinegeo.networks import SplineNetwork
+from splinegeo.networks.graph import Input, Knot, Linear
+
+def make(width=400, depth=5):
+    rng = np.random.default_rng(0)
+    nodes, size = [Input("z", 2, ())], 2
+    for k in range(depth):
+        w = rng.normal(size=(width, size)) * (2 / size) ** 0.5
+        nodes.append(Linear(f"l{k}", width, (len(nodes) - 1,), weight=w, bias=rng.normal(size=width) / 2))
+        zero, slopes = np.zeros((width, 1)), np.tile([0.0, 1.0], (width, 1))
+        nodes.append(Knot(f"k{k}", width, (len(nodes) - 1,), breakpoints=zero, slopes=slopes, value=np.zeros(width)))
+        size = width
+    threading.Timer(3, os.kill, (os.getpid(), signal.SIGINT)).start()  # Ctrl-C, in the middle of the enumeration
+    return SplineNetwork(tuple(nodes), len(nodes) - 1, (2,), (width,))
+"""
+
+
+def test_ctrl_c_keeps_what_there_is(folder):
+    sg.partition(
+        quadrants(), sg.Box([-1, -1], [1, 1])
+    )  # compiles, and caches for the other process
+    (folder / "slow_model.py").write_text(SLOW_MODEL)
+    done = command("partition", "slow_model:make", "--box", "-4", "-4", "4", "4", "-o", "p.npz", "--threads", "1")
+    assert done.returncode == 130, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "stopped early" in done.stderr
+    part = sg.load("p.npz")
+    assert not part.complete
+    assert part.n_regions > 0
+    assert f"{part.n_regions:,}" in done.stdout
+
+
+def test_demo(folder, capsys):
+    assert main(["demo", "-q", "--out", "new/demo"]) == 0
+    out = capsys.readouterr().out
+    assert sorted(path.name for path in Path("new/demo").iterdir()) == ["image.png", "partition.npz", "partition.png"]
+    part = sg.load("new/demo/partition.npz")
+    assert part.complete
+    assert (part.network.n_inputs, part.network.n_outputs, part.network.n_units) == (2, 3, 60)
+    assert f"{part.n_regions:,}" in out
+    rho = float(out.split("Gaussian kernel:")[1].split()[0])
+    assert -1 < rho < -0.3
