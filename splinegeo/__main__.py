@@ -133,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             args=None if arguments is None else list(arguments), prog_name="splinegeo", standalone_mode=False
         )
     except (KeyboardInterrupt, typer.Abort):
-        return _complain("interrupted before there was anything to keep", _INTERRUPTED)
+        return _complain("interrupted", _INTERRUPTED)
     except SplineGeoError as error:
         return _complain(str(error), 2)
     except _CommandLineError as error:

@@ -130,14 +130,13 @@ def assert_tiles(part: Partition, rtol: float = 1e-12) -> None:
 def assert_maps(part: Partition, rtol: float = 1e-12) -> None:
     """Maps and patterns are those of the network at interior points, and neighbours agree on the edge they share.
 
-    Errors are relative to the sum of magnitudes that the network adds up, which is what float64 can promise.
+    Errors are relative to the sum of magnitudes that the network adds up somewhere in the domain (`magnitude`).
     """
     maps, offsets = part.affine_maps()
     u = part.interior_points
-    z = part.slice.origin + u @ part.slice.basis.T
+    size = magnitude(part)
     got = np.einsum("nij,nj->ni", maps, u) + offsets
-    size = _magnitude(part.network, np.abs(part.slice.origin) + np.abs(u) @ np.abs(part.slice.basis).T)
-    error = np.abs(got - part.network(z))
+    error = np.abs(got - part.network(part.slice.origin + u @ part.slice.basis.T))
     _check((error <= rtol * size).all(1), "region {}: A u + b is not the network at its interior point")
 
     inner = np.flatnonzero(part.edge_regions[:, 1] >= 0)
@@ -145,7 +144,6 @@ def assert_maps(part: Partition, rtol: float = 1e-12) -> None:
     for side in (0, 1):
         v = part.vertices[part.edge_vertices[inner, side]]
         jump = np.abs(np.einsum("nij,nj->ni", maps[left] - maps[right], v) + offsets[left] - offsets[right])
-        size = _magnitude(part.network, np.abs(part.slice.origin) + np.abs(v) @ np.abs(part.slice.basis).T)
         _check((jump <= rtol * size).all(1), "edge {}: the maps of its regions disagree at a vertex", inner)
 
 
@@ -289,8 +287,10 @@ def _work(part: Partition) -> int:
     return (len(part.region_offsets) - 1) * (3 * weights + 15 * part.network.n_breakpoints)
 
 
-def _magnitude(network: SplineNetwork, z: Array) -> Array:
-    """What the outputs would be if nothing cancelled: the scale of rounding errors, at |z| (n, E)."""
+def magnitude(part: Partition) -> Array:
+    """(D,) what the outputs could be in the domain if nothing cancelled: the scale of rounding errors."""
+    network, reach = part.network, np.abs(part.domain.vertices).max(0)
+    z = (np.abs(part.slice.origin) + np.abs(part.slice.basis) @ reach)[None]
     values: list[Array] = []
     for node in network.nodes:
         x = [values[i] for i in node.inputs]
@@ -306,7 +306,7 @@ def _magnitude(network: SplineNetwork, z: Array) -> Array:
                 values.append(np.abs(node.value) + steep * (x[0] + np.abs(node.breakpoints).max(1)))
             case _:
                 values.append(z)
-    return values[network.output]
+    return values[network.output][0]
 
 
 def _check(ok: Array, message: str, names: Array | None = None) -> None:

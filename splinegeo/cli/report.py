@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 def print_report(part: Partition, title: str) -> None:
     """Print counts and the statistics of ψ and ν to standard output."""
     console = Console(highlight=False)
-    counts = Table(title=title, title_justify="left", show_header=False, box=None, pad_edge=False)
+    console.print(title, style="bold", markup=False, soft_wrap=True)
+    counts = Table(show_header=False, box=None, pad_edge=False)
     counts.add_column()
     counts.add_column(justify="right")
     inner = int((part.edge_regions[:, 1] >= 0).sum())

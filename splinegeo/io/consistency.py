@@ -24,12 +24,20 @@ def check_partition(part: Partition) -> None:
     _shaped("edge_regions", part.edge_regions, np.int32, (m, 2))
     _shaped("edge_breakpoints", part.edge_breakpoints, np.int32, (k,))
     _shaped("packed_patterns", part.packed_patterns, np.uint8, (n, -(-n_bits // 8)))
+    _shaped("singular_values", part.singular_values, np.float64, (n, part.slice.basis.shape[1]))
+    _shaped("map_errors", part.map_errors, np.float64, (n,))
+    rows = part.compressed_maps.shape[1] if part.compressed_maps.ndim == 3 else 0
+    kept = n if len(part.compressed_maps) else 0  # maps with many rows are not kept
+    _shaped("compressed_maps", part.compressed_maps, np.float64, (kept, rows, 3))
     _offsets("region_offsets", part.region_offsets, c, at_least=3)
     _offsets("edge_breakpoint_offsets", part.edge_breakpoint_offsets, k, at_least=0)
     if len(part.edge_breakpoint_offsets) != m + 1:
         raise FileFormatError(f"edge_breakpoint_offsets has {len(part.edge_breakpoint_offsets)} entries, not {m + 1}")
     if not np.isfinite(part.vertices).all():
         raise FileFormatError("vertices holds a NaN or an infinity")
+    for name in ("singular_values", "compressed_maps", "map_errors"):  # a network of huge weights may overflow these
+        if np.isnan(getattr(part, name)).any():
+            raise FileFormatError(f"{name} holds a NaN")
     _within("corner_vertices", part.corner_vertices, 0, v)
     _within("corner_edges", part.corner_edges, 0, m)
     _within("corner_neighbors", part.corner_neighbors, -_SENTINELS, n)

@@ -125,7 +125,7 @@ class _Exact:
         self._values: dict[int, Value] = {}
         # Values of the differences at all vertices, in floating point, and how large a rounding error may be.
         u = found["vertices"]
-        z = problem.exact._origin + u @ problem.exact._basis.T
+        z = problem.origin + u @ problem.basis.T
         values = net.forward(z)
         self._at = values[self._decision]
         self._tolerance = 1e-6 * (1 + np.abs(values[net.nodes[self._decision].inputs[0]]).max(1))

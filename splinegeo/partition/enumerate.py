@@ -7,8 +7,9 @@ starts afresh, so the same regions come out bit for bit, in the same order, whoe
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +33,8 @@ from splinegeo.partition.plan import build
 from splinegeo.partition.signs import SIGNS
 from splinegeo.partition.state import STARTED, add_output, add_state, grow, take_output
 
-SPLITS_PER_TASK = 6  # 64 tasks: enough to keep threads busy, few enough to cost nothing
+# Tasks: enough of them to keep threads busy, few enough to cost nothing; fewer for networks that take milliseconds.
+SPLITS_PER_TASK, SPLITS_PER_SMALL_TASK, SMALL = 6, 4, 512  # the last in hinges
 CHUNK = 1 << 14  # regions a buffer holds
 
 
@@ -41,6 +43,8 @@ class Problem:
     """A network over a polygon in a slice, prepared for the kernel; nothing in it changes."""
 
     network: SplineNetwork
+    origin: Array  # (E,) the slice
+    basis: Array  # (E, 2)
     frame: Frame
     exact: ExactNetwork
     layout: Layout
@@ -58,7 +62,14 @@ class Problem:
         plan, exponent = build(levels, frame)
         layout = Layout(exact, places, plan["offsets"])
         bits = np.concatenate([lv.breakpoints for lv in levels[:-1]] or [np.zeros(0, np.int64)])
-        return cls(network, frame, exact, layout, plan, outputs.scaled(exponent), bits)
+        return cls(network, origin, basis, frame, exact, layout, plan, outputs.scaled(exponent), bits)
+
+    @property
+    def splits(self) -> int:
+        """Depth at which the search tree is cut into tasks."""
+        if not len(self.bits):
+            return 0
+        return SPLITS_PER_SMALL_TASK if len(self.bits) <= SMALL else SPLITS_PER_TASK
 
     def judge(self, packed: Array) -> Judge:
         """Exact answers under a fixed pattern, given as packed hinge activations."""
@@ -74,6 +85,7 @@ class Worker:
         add_state(self.table)
         self.table["control"] = control
         self._keep_maps = problem.outputs.keep
+        self._splits = problem.splits
         add_output(self.table, CHUNK, 6 * CHUNK, self._keep_maps)
         self.judge = Judge(problem.exact, problem.layout, self.table["bits"])
         self._callback = Callback(self._answer)
@@ -94,7 +106,7 @@ class Worker:
         left = limit
         self.table["scalars"][STARTED] = 0
         while True:
-            status = kernel.walk(self.table.address, self._callback.address, code, SPLITS_PER_TASK, left)
+            status = kernel.walk(self.table.address, self._callback.address, code, self._splits, left)
             if status == kernel.GROW:
                 grow(self.table)
                 continue
@@ -132,62 +144,83 @@ def enumerate_regions(
     problem: Problem, budget: Budget, threads: int, progress: Callable[[int], Any]
 ) -> tuple[dict[str, Array], str]:
     """All regions (see `join` for the arrays) and, where they are not all there, the reason."""
-    control = np.zeros(2, np.int64)
-    clock = Clock(budget)
-    cap = budget.regions or np.iinfo(np.int64).max
-    tasks = 1 << SPLITS_PER_TASK if len(problem.layout.places) else 1
-    done: dict[int, tuple[dict[str, Array], bool]] = {}
-    held = [0, 0]
-    reason = ""
-
-    def found(n: int, size: int) -> None:
-        held[0] += n
-        held[1] += size
-
-    workers = [Worker(problem, control) for _ in range(min(threads, tasks))]
-    warm(kernel.walk, 0, 0, 0, 0, 0)
-    idle, running, following, reported = list(workers), {}, 0, 0
-    with ThreadPoolExecutor(len(workers), "splinegeo") as pool:
-        try:
-            while running or (following < tasks and not reason):
-                while idle and following < tasks and not reason:
-                    worker = idle.pop()
-                    future: Future[tuple[dict[str, Array], bool]] = pool.submit(worker.run, following, cap, found)
-                    running[future] = (following, worker)
-                    following += 1
-                finished, _ = wait(running, timeout=0.05, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    task, worker = running.pop(future)
-                    idle.append(worker)
-                    done[task] = future.result()
-                progress(held[0] - reported)
-                reported = held[0]
-                reason = reason or clock.reason(held[1])
-                if reason:
-                    control[0] = 1
-                elif budget.regions is not None and _prefix(done, cap):
-                    reason = f"budget of {budget.regions:,} regions"
-                    control[0] = 1
-        except KeyboardInterrupt:
-            reason = "interrupted"
-            control[0] = 1
-            for future, (task, _) in running.items():
-                done[task] = future.result()
-        finally:
-            control[0] = 1
-    ordered = [done[k] for k in sorted(done)]
-    if not ordered:
-        ordered = [({**take_output(workers[0].table), "twin": np.zeros(0, np.int64)}, False)]
-    complete = len(done) == tasks and all(whole for _, whole in ordered)
-    if complete and sum(len(p["corners"]) for p, _ in ordered) <= cap:
-        reason = ""
-    return join([p for p, _ in ordered], problem, cap, not reason), reason
+    job = Job(problem, budget, threads)
+    reason = job.run(progress)
+    return join(job.parts(), problem, job.cap, not reason), reason
 
 
-def _prefix(done: dict[int, tuple[dict[str, Array], bool]], cap: int) -> bool:
-    """Whether the tasks finished without a gap hold more regions than the budget."""
-    total = task = 0
-    while task in done and total <= cap:
-        total += len(done[task][0]["corners"])
-        task += 1
-    return total > cap or (total == cap and not all(done[k][1] for k in range(task)))
+class Job:
+    """The tasks of one enumeration and the threads that work through them, in order."""
+
+    def __init__(self, problem: Problem, budget: Budget, threads: int) -> None:
+        self.cap = budget.regions or np.iinfo(np.int64).max
+        self._problem, self._clock = problem, Clock(budget)
+        self._tasks = 1 << problem.splits
+        self._control = np.zeros(2, np.int64)
+        self._workers = [Worker(problem, self._control) for _ in range(min(threads, self._tasks))]
+        self._lock = threading.Lock()
+        self._next = 0
+        self._done: dict[int, tuple[dict[str, Array], bool]] = {}
+        self._regions = self._bytes = 0
+
+    def _found(self, regions: int, size: int) -> None:
+        with self._lock:
+            self._regions += regions
+            self._bytes += size
+
+    def _work(self, worker: Worker) -> None:
+        """Take one task after the other until there are no more, the job is stopped, or enough was found."""
+        while True:
+            with self._lock:
+                task = self._next
+                if task >= self._tasks or self._control[0] or self._first_regions() > self.cap:
+                    return
+                self._next += 1
+            try:
+                self._done[task] = worker.run(task, self.cap, self._found)
+            except BaseException:
+                self._control[0] = 1
+                raise
+
+    def _first_regions(self) -> int:
+        """Regions of the tasks that are finished without a gap; beyond the budget, later ones are not needed."""
+        if self.cap == np.iinfo(np.int64).max:
+            return 0
+        total = task = 0
+        while task in self._done:
+            total += len(self._done[task][0]["corners"])
+            task += 1
+        return total
+
+    def run(self, progress: Callable[[int], Any]) -> str:
+        """Do the work; empty, or the reason why some regions are missing."""
+        warm(kernel.walk, 0, 0, 0, 0, 0)
+        reason, reported = "", 0
+        with ThreadPoolExecutor(len(self._workers), "splinegeo") as pool:
+            running = {pool.submit(self._work, worker) for worker in self._workers}
+            try:
+                while running:
+                    finished, running = wait(running, timeout=0.05, return_when=FIRST_EXCEPTION)
+                    for future in finished:
+                        future.result()
+                    progress(self._regions - reported)
+                    reported = self._regions
+                    reason = reason or self._clock.reason(self._bytes)
+                    if reason:
+                        self._control[0] = 1
+            except KeyboardInterrupt:
+                reason = "interrupted"
+            finally:
+                self._control[0] = 1
+        if len(self._done) == self._tasks and all(whole for _, whole in self._done.values()):
+            reason = ""  # the limit was reached when all was done
+        elif not reason or self._first_regions() > self.cap:
+            reason = f"budget of {self.cap:,} regions"
+        if not reason and sum(len(p["corners"]) for p, _ in self._done.values()) > self.cap:
+            reason = f"budget of {self.cap:,} regions"
+        return reason
+
+    def parts(self) -> list[dict[str, Array]]:
+        """What the tasks found, in order."""
+        parts = [self._done[k][0] for k in sorted(self._done)]
+        return parts or [{**take_output(self._workers[0].table), "twin": np.zeros(0, np.int64)}]

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from math import ldexp
 
 import numpy as np
 from flint import fmpz_mat
 
 from splinegeo._types import Array
 from splinegeo.networks.graph import Combine, Input, Knot, Linear, Select, SplineNetwork
-from splinegeo.partition.frame import Frame, nearest_float
+from splinegeo.partition.frame import Frame, error_bound, nearest_float
 
 
 def integers(x: Array) -> tuple[list[int], int]:
@@ -165,12 +166,22 @@ def integers_of(x: list[Fraction]) -> tuple[list[int], int]:
 
 
 def floats(v: Value) -> tuple[Array, Array]:
-    """The nearest floats of a value, (n, columns), and bounds on their error."""
-    true = [[Fraction(a, 1 << v.e) if v.e >= 0 else Fraction(a << -v.e) for a in row] for row in v.rows]
-    near = [[nearest_float(a) for a in row] for row in true]
+    """The nearest floats of a value, (n, columns), and bounds on their error (finite only where the values are)."""
     width = len(v.rows[0]) if v.rows else 3
-    error = [[nearest_float(abs(Fraction(n) - a)) * 1.01 for n, a in zip(*pair, strict=True)] for pair in zip(near, true, strict=True)]
-    return np.array(near).reshape(-1, width), np.array(error).reshape(-1, width)
+    pairs = [_float(a, v.e) for row in v.rows for a in row]
+    near, error = np.array(pairs).reshape(-1, width, 2).transpose(2, 0, 1)
+    return near.copy(), error.copy()
+
+
+def _float(a: int, e: int) -> tuple[float, float]:
+    if a == 0:
+        return 0.0, 0.0
+    zeros = (a & -a).bit_length() - 1
+    if a.bit_length() - zeros <= 53 and -1000 < a.bit_length() - e < 1000:
+        return ldexp(float(a >> zeros), zeros - e), 0.0  # 53 bits hold it
+    true = Fraction(a, 1 << e) if e >= 0 else Fraction(a << -e)
+    near = nearest_float(true)
+    return near, error_bound(near, true)
 
 
 def _offsets(t: Array, s: Array, value: float) -> list[Fraction]:

@@ -23,6 +23,12 @@ def nearest_float(x: Fraction) -> float:
         return float("inf") if x > 0 else float("-inf")
 
 
+def error_bound(near: float, true: Fraction) -> float:
+    """A bound on |near - true|: zero if exact, else never so small that later scaling could round it to zero."""
+    gap = abs(Fraction(near) - true)
+    return max(nearest_float(gap) * 1.01, abs(near) * 2.0**-100, 1e-300) if gap else 0.0
+
+
 @dataclass(frozen=True, eq=False)
 class Frame:
     """The frame of a convex polygon, given by its counter-clockwise corners in slice coordinates (k, 2)."""
@@ -69,7 +75,7 @@ class Frame:
             true = [Fraction(v, size) for v in line]
             row = [nearest_float(v) for v in true]
             rows.append(row)
-            errors.append(nearest_float(max(abs(Fraction(r) - v) for r, v in zip(row, true, strict=True))) * 1.01)
+            errors.append(max(error_bound(r, v) for r, v in zip(row, true, strict=True)))
         return np.array(rows), np.array(errors)
 
     def corner_rows(self) -> tuple[Array, Array]:
@@ -78,7 +84,7 @@ class Frame:
         for x, y in self.exact_corners():
             row = [nearest_float(x), nearest_float(y), 1.0]
             rows.append(row)
-            errors.append(nearest_float(max(abs(Fraction(row[0]) - x), abs(Fraction(row[1]) - y))) * 1.01)
+            errors.append(max(error_bound(row[0], x), error_bound(row[1], y)))
         return np.array(rows), np.array(errors)
 
     def to_slice(self, t: Array) -> Array:

@@ -16,10 +16,10 @@ import numpy as np
 from splinegeo._jit import kernel
 from splinegeo.descriptors.singular import column_pair_singular_values
 from splinegeo.partition.memory import view
-from splinegeo.partition.rows import rebuild, sync
+from splinegeo.partition.rows import MOST_TERMS, rebuild, sync
 from splinegeo.partition.split import cut, expand, half, hash_level, keep_crossing, set_bits
 from splinegeo.partition.state import (
-    ACTIVE, BASE, C0, C_OUT, CAND_TOP, CN, DEPTH, DOUBT, HAVE, LEVEL, N_OUT, N_VERTICES, POOL_TOP, ROOM, ROUNDING, SP,
+    ACTIVE, BASE, C0, C_OUT, CAND_TOP, CN, DEPTH, HAVE, LEVEL, N_OUT, N_TERMS, N_VERTICES, POOL_TOP, REACH, ROOM, ROUNDING, SP,
     STARTED,
 )  # fmt: skip
 
@@ -50,7 +50,7 @@ def _emit(t, base, nv):
     s1, s2 = column_pair_singular_values(scratch[:m], scratch[m : 2 * m])
     sigma = view(t, "out_sigma")
     sigma[n, 0], sigma[n, 1] = s1, s2
-    doubt = level_f[n_levels, DOUBT] + view(t, "rho_max")[n_levels] * level_f[n_levels, ROUNDING]
+    doubt = view(t, "rho_max")[n_levels] * (level_f[n_levels, REACH] + level_f[n_levels, ROUNDING])
     view(t, "out_noise")[n] = doubt
     maps = view(t, "out_maps")
     if maps.shape[0] > 0:
@@ -86,6 +86,8 @@ def _start(t, ask):
     scalars[HAVE] = scalars[STARTED] = 1
     view(t, "stamp")[:] = -1
     view(t, "version")[:] = 0
+    history = view(t, "history")
+    history[:, N_TERMS] = MOST_TERMS + 1  # nothing that a task leaves behind may be built upon by the next
     rebuild(t, 0)
     if view(t, "offsets").shape[0] == 2:
         return True

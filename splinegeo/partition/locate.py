@@ -54,9 +54,10 @@ def float_bits(network: SplineNetwork, origin: Array, basis: Array, points: Arra
                 out = (z, error)
             case Linear():
                 v, e = x[0]
-                w = np.abs(node.weight).T
-                size = np.abs(v) @ w + np.abs(node.bias)
-                out = v @ node.weight.T + node.bias, (e @ w + (node.weight.shape[1] + 3) * EPS * size) * 1.01
+                # One number a point and one a row: looser than |weight| @ e, and free beside the product itself.
+                into = e.max(1) + (node.weight.shape[1] + 3) * EPS * np.abs(v).max(1)
+                bound = np.outer(into, np.abs(node.weight).sum(1)) + 4 * EPS * np.abs(node.bias)
+                out = v @ node.weight.T + node.bias, bound * 1.01
             case Combine():
                 v, e = np.broadcast_to(node.bias, x[0][0].shape), np.zeros_like(x[0][0])
                 size = np.abs(v)
@@ -71,7 +72,7 @@ def float_bits(network: SplineNetwork, origin: Array, basis: Array, points: Arra
                 gap = v[:, :, None] - node.breakpoints
                 bound = e[:, :, None] + 2 * EPS * (np.abs(v)[:, :, None] + np.abs(node.breakpoints))
                 sure &= ((np.abs(gap) > bound) | ~live).all((1, 2)) & np.isfinite(v).all(1)
-                bits.append(((gap > 0) & live).reshape(len(points), -1).astype(np.uint8))
+                bits.append(((gap > 0) & live).reshape(len(points), gap.shape[1] * gap.shape[2]).astype(np.uint8))
                 steep = np.abs(node.slopes).max(1)
                 near = np.abs(node.breakpoints).max(1, initial=0.0)
                 y = _knot_values(node, v)

@@ -29,6 +29,7 @@ PLAN = {
     "slopes": (_F, 2),  # (H, 2) below and above the kink
     "rho": (_F, 1),  # (R,) absolute sum of a row
     "rho_max": (_F, 1),  # (L + 1,)
+    "steep_max": (_F, 1),  # (L + 1,) largest |slope|
     "slack": (_F, 1),  # (L + 1,) error of the stored weights relative to rho times the largest input
     "has_constant": (types.int8, 1),  # (L + 1,)
     "exact": (types.int8, 1),  # (L + 1,) floats compute every predicate of the level exactly
@@ -45,13 +46,15 @@ PLAN = {
 }
 STATE = {
     "scalars": (_I, 1),
-    "rows": (_F, 1),  # (4 R,) coefficients of each row in the current region, and a bound on their error
+    "rows": (_F, 1),  # (4 R,) of each row in the current region: coefficients of x, y, 1; bound on the error it inherits
+    "history": (_I, 4),  # (L + 1, 4) see N_TERMS in state.py
+    "history_f": (_F, 8),  # (L + 1, 8) three coefficients and an error for each rank-one change
     "bits": (types.int8, 1),  # activation of each hinge, padded
     "map_bits": (types.int8, 1),  # the activations that the rows of the level above reflect
     "stamp": (_I, 1),  # (L + 2,) version of the level below when a level's rows were last made
     "version": (_I, 1),
-    "level_f": (_F, 8),  # (L + 1, 8) see LEVEL_* below
-    "flips": (_I, 2),  # (L + 1, 2) since the rebuild, and since the rows were measured
+    "level_f": (_F, 8),  # (L + 1, 8) see BIGGEST in state.py
+    "flips": (_I, 1),  # (L + 1,) since the rebuild
     "frame_list": (_I, 1),  # hinges that cross the parent region, by level
     "frame_n": (_I, 1),
     "hashes": (_U, 2),  # (L + 2, 2) of the identically zero hinges up to a level, of the activations up to it
@@ -64,6 +67,7 @@ STATE = {
     "scratch": (_F, 1),  # (8 wide,)
     "flag": (types.int8, 1),
     "listed": (_I, 1),
+    "near": (_F, 4),  # (m, 4) vertices of the current polygon in units of the error
     "table": (types.int8, 1),  # (m * wide,) exact signs of a level at each vertex of the current polygon
     "has_table": (types.int8, 1),
     "answer_signs": (types.int8, 1),  # written by the judge

@@ -22,6 +22,7 @@ import numpy as np
 
 from splinegeo._types import Array
 from splinegeo.networks.graph import Combine, Input, Knot, Linear, Select, SplineNetwork
+from splinegeo.partition.frame import error_bound
 
 EPS = 2.0**-53
 
@@ -61,14 +62,14 @@ class _Block:
         if (scale == 1).all():
             return self
         value = self.value * scale[:, None]
-        error = np.abs(_product_error(self.value, scale[:, None], value))
+        error = _product_error(self.value, scale[:, None], value)
         if self.error is not None:
             error = error + self.error * np.abs(scale[:, None]) * (1 + 4 * EPS)
         return _Block(value, error if error.any() else None)
 
     def plus(self, other: _Block) -> _Block:
         value = self.value + other.value
-        error = np.abs(_sum_error(self.value, other.value, value))
+        error = _floored(np.abs(_sum_error(self.value, other.value, value)), value)
         for part in (self.error, other.error):
             error = error if part is None else error + part
         return _Block(value, error * (1 + 4 * EPS) if error.any() else None)
@@ -88,7 +89,13 @@ class _Block:
 def _product_error(x: Array, y: Array, p: Array) -> Array:
     """A bound on |x y - p|: zero where one factor is a power of two, else half an ulp."""
     exact = (np.frexp(np.abs(x))[0] == 0.5) | (np.frexp(np.abs(y))[0] == 0.5) | (p == 0)
-    return np.where(exact & np.isfinite(p), 0.0, np.abs(p) * (2 * EPS))
+    exact &= np.isfinite(p) & ((np.abs(p) >= 1e-290) | (p == 0) & ((x == 0) | (y == 0)))
+    return np.where(exact, 0.0, np.maximum(np.abs(p) * (2 * EPS), 1e-300))
+
+
+def _floored(error: Array, value: Array) -> Array:
+    """An error that is not zero is never so small that later scaling could round it to zero."""
+    return np.where(error > 0, np.maximum(error, np.maximum(np.abs(value) * 2.0**-100, 1e-300)), 0.0)
 
 
 def _sum_error(x: Array, y: Array, s: Array) -> Array:
@@ -234,7 +241,8 @@ def _hinges(
     places[level] += [(node, int(u), int(w)) for u, w in zip(unit, which, strict=True)]
     value, error = np.zeros((knot.size, n_level)), np.zeros((knot.size, n_level))
     value[unit, columns] = 1
-    error[unit, columns] = np.where(first, 0.0, np.abs(_sum_error(upper, -lower, change) / change) * (1 + 4 * EPS))
+    rounding = _floored(np.abs(_sum_error(upper, -lower, change) / change), np.ones(len(unit)))
+    error[unit, columns] = np.where(first, 0.0, rounding * (1 + 4 * EPS))
     # Where the unit starts: its value at the first live breakpoint, or all of it where it has none.
     linear = _scaled(x, np.where(live.any(1), 0.0, s[:, 0]))
     out = _Expression(linear.constant, {k: b for k, b in linear.terms.items() if b.value.any()})
@@ -256,7 +264,7 @@ def _anchors(knot: Knot, live: Array) -> tuple[Array, Array]:
         else:
             true = Fraction(knot.value[u]) - Fraction(s[0]) * Fraction(t[0])
         anchor[u] = float(true)
-        error[u] = float(abs(Fraction(anchor[u]) - true)) * (1 + 4 * EPS)
+        error[u] = error_bound(anchor[u], true)
     return anchor, error
 
 

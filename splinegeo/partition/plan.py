@@ -62,6 +62,7 @@ def build(levels: list[Level], frame: Frame) -> tuple[dict[str, Array], int]:
         "slopes": slopes,
         "rho": rho,
         "rho_max": np.array([lv.weight.max(initial=0.0) for lv in levels]),
+        "steep_max": np.array([np.abs(lv.slopes).max(initial=0.0) for lv in levels]),
         "slack": np.array(slack),
         "has_constant": np.array([bool(lv.constant.any()) for lv in levels], np.int8),
         "exact": exact,
@@ -100,7 +101,7 @@ def _scale_rows(levels: list[Level]) -> None:
         for k, (x, e) in zip(list(lv.blocks), parts[1:], strict=True):
             lv.blocks[k], more = _scaled(x, e - exponent[:, None])
             lost = lost + more
-        lv.slack = slack + lost
+        lv.slack = np.where(lv.slack > 0, np.maximum(slack, 1e-300), 0.0) + np.where(lost > 0, 1e-300, 0.0)
         lv.exponents = exponent
         weight = np.abs(lv.constant).max(1, initial=0.0)
         for g in lv.blocks.values():
@@ -114,10 +115,9 @@ def _ldexp(x: Array, e: Array) -> Array:
 
 
 def _scaled(x: Array, e: Array) -> tuple[Array, Array]:
-    """x * 2**e and, per row, what was lost to underflow (a bound)."""
+    """x * 2**e and, per row, the number of entries that lost digits to underflow (each less than 1e-305)."""
     y = _ldexp(x, np.broadcast_to(e, x.shape))
-    lost = (_ldexp(y, -np.broadcast_to(e, x.shape)) != x).sum(1) * 2.0**-1073
-    return y, lost
+    return y, (_ldexp(y, -np.broadcast_to(e, x.shape)) != x).sum(1)
 
 
 def _twins(levels: list[Level], offsets: Array) -> tuple[Array, Array]:

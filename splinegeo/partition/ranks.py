@@ -8,6 +8,7 @@ import numpy as np
 from flint import arb, ctx
 
 from splinegeo._types import Array
+from splinegeo.partition.maps import maps_of_patterns, unpack
 
 if TYPE_CHECKING:
     from splinegeo.partition.enumerate import Problem
@@ -46,21 +47,35 @@ def settle(problem: Problem, arrays: dict[str, Array]) -> None:
     # An error of `noise` in every entry moves a singular value by at most its Frobenius norm.
     noise = arrays["map_errors"] * (np.sqrt(2.0 * rows) * problem.plan["column_scale"].max())
     with np.errstate(invalid="ignore"):
-        doubtful = np.nonzero(~(sigma[:, 1] > 1e4 * noise))[0]
+        doubtful = np.nonzero(~(sigma[:, min(2, rows) - 1] > 1e4 * noise))[0]
     if not len(doubtful):
         return
     bound = rank_bounds(problem, arrays["bits"][doubtful])
     sigma[doubtful[bound < 2], 1] = 0
-    dead = doubtful[bound == 0]
-    sigma[dead] = 0
+    sigma[doubtful[bound == 0]] = 0
     if len(maps):
-        maps[dead, :, :2] = 0
+        # Updates leave residues of what was added and taken away; a fresh pass has exact zeros where nothing flows.
+        maps[doubtful] = fresh_rows(problem, arrays["packed_patterns"][doubtful])
+        maps[doubtful[bound == 0], :, :2] = 0
     with np.errstate(invalid="ignore"):
         vouched = (bound == 0) | ((bound == 1) & (sigma[doubtful, 0] > 1e4 * noise[doubtful]))
     for region in doubtful[~vouched]:
         sigma[region], exact_rows = exact_sigma(problem, arrays["bits"][region])
         if len(maps) and problem.outputs.q is None:
             maps[region] = exact_rows
+
+
+def fresh_rows(problem: Problem, packed: Array) -> Array:
+    """Engine rows (n, rows, 3) of regions with these packed patterns, from a masked pass through the graph."""
+    frame, outputs = problem.frame, problem.outputs
+    columns = np.concatenate([problem.basis * np.asarray(frame.scale), frame_origin(problem)[:, None]], 1)
+    out = maps_of_patterns(problem.network, unpack(packed, problem.network.n_breakpoints), columns)
+    return np.ldexp(out if outputs.q is None else outputs.q.T @ out, -outputs.exponent)
+
+
+def frame_origin(problem: Problem) -> Array:
+    """The latent (E,) at the frame's origin."""
+    return problem.origin + problem.basis @ np.asarray(problem.frame.centre)
 
 
 def exact_sigma(problem: Problem, bits: Array) -> tuple[Array, Array]:

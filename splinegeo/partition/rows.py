@@ -1,38 +1,52 @@
-"""Kernels for the rows of a level: rebuilt from the level below, or updated by the hinges that flipped.
+"""Kernels for the rows of a level: rebuilt from the level below, or updated by what changed there.
 
-Beside its three coefficients a row carries a bound on their error: what it inherits from the rows that it reads,
-plus ``rho`` times the level's rounding. An update changes the inherited part by what the flipped hinge inherits, since
+Beside its three coefficients a row carries a bound on what its error inherits from the rows that it reads; to that
+comes ``rho`` times the level's rounding. An update changes the inherited part by what the flipped hinge inherits, since
 the row always equals the sum over its current inputs up to rounding.
+
+Three ways to bring rows up to date, from dear to cheap: a rebuild; a push, when the rows below changed by one or two
+rank-one terms (the flips of hinges two levels down) and a few hinges between them changed sides; and flips alone.
 """
 
 from __future__ import annotations
 
-from numba import njit
+import numpy as np
 
 from splinegeo._jit import kernel
 from splinegeo.partition.memory import view
-from splinegeo.partition.state import BIGGEST, CLOCK, DOUBT, LAM, ROUNDING
+from splinegeo.partition.state import BIGGEST, CLOCK, DRIFT, N_TERMS, REACH, ROUNDING, TAKEN, TERMS_SINCE
 
 UNIT = 2.0**-53  # rounding unit of float64
 FLIPS_BETWEEN_REBUILDS = 512  # keeps the error of a chain of updates near that of a rebuild
-FLIPS_BETWEEN_MEASURES = 16
+FLIPS_PER_PUSH = 32  # what a push adds to the error, in flips
+MOST_TERMS = 2  # a push of more rank-one terms would cost as much as a rebuild
 
 # Fused multiply-adds and reordered sums obey the same error bounds as the sums written here; nothing else may change.
 FAST = {"contract", "reassoc", "nsz"}
 
 
 @kernel(FAST)
-def _add_four(a, b, c, d, g0, g1, g2, g3, h, k):
-    x0, x1, x2, x3 = h[4 * k], h[4 * k + 4], h[4 * k + 8], h[4 * k + 12]
-    y0, y1, y2, y3 = h[4 * k + 1], h[4 * k + 5], h[4 * k + 9], h[4 * k + 13]
-    z0, z1, z2, z3 = h[4 * k + 2], h[4 * k + 6], h[4 * k + 10], h[4 * k + 14]
-    e0, e1, e2, e3 = h[4 * k + 3], h[4 * k + 7], h[4 * k + 11], h[4 * k + 15]
-    for i in range(a.shape[0]):
-        w0, w1, w2, w3 = g0[i], g1[i], g2[i], g3[i]
-        a[i] += w0 * x0 + w1 * x1 + w2 * x2 + w3 * x3
-        b[i] += w0 * y0 + w1 * y1 + w2 * y2 + w3 * y3
-        c[i] += w0 * z0 + w1 * z1 + w2 * z2 + w3 * z3
-        d[i] += abs(w0) * e0 + abs(w1) * e1 + abs(w2) * e2 + abs(w3) * e3
+def _accumulate(a, b, c, d, g, place, h, used):
+    """Add to the rows' columns the weights at place[k] times h[4 k : 4 k + 4], k < used (a multiple of four).
+
+    Unsigned indices spare the check for negative ones, which would keep the loop out of vector registers.
+    """
+    n = a.shape[0]
+    for k in range(0, used, 4):
+        p0, p1 = np.uint64(place[k]), np.uint64(place[k + 1])
+        p2, p3 = np.uint64(place[k + 2]), np.uint64(place[k + 3])
+        f = 4 * k
+        x0, y0, z0, e0 = h[f], h[f + 1], h[f + 2], h[f + 3]
+        x1, y1, z1, e1 = h[f + 4], h[f + 5], h[f + 6], h[f + 7]
+        x2, y2, z2, e2 = h[f + 8], h[f + 9], h[f + 10], h[f + 11]
+        x3, y3, z3, e3 = h[f + 12], h[f + 13], h[f + 14], h[f + 15]
+        for i in range(n):
+            u = np.uint64(i)
+            w0, w1, w2, w3 = g[p0 + u], g[p1 + u], g[p2 + u], g[p3 + u]
+            a[u] += w0 * x0 + w1 * x1 + w2 * x2 + w3 * x3
+            b[u] += w0 * y0 + w1 * y1 + w2 * y2 + w3 * y3
+            c[u] += w0 * z0 + w1 * z1 + w2 * z2 + w3 * z3
+            d[u] += abs(w0) * e0 + abs(w1) * e1 + abs(w2) * e2 + abs(w3) * e3
 
 
 @kernel(FAST)
@@ -44,31 +58,25 @@ def _add_one(a, b, c, d, g, x, y, z, e):
         d[i] += abs(g[i]) * e
 
 
-@kernel({"nnan", "reassoc", "nsz"})
-def _widest(a, b, c):
-    widest = 0.0
-    for i in range(a.shape[0]):
-        widest = max(widest, abs(a[i]) + abs(b[i]) + abs(c[i]))
-    return widest
+@kernel(FAST)
+def _combine(y, g, place, factor, used):
+    """Add to y the weights at place[k] times factor[k], k < used (a multiple of four)."""
+    for k in range(0, used, 4):
+        p0, p1 = np.uint64(place[k]), np.uint64(place[k + 1])
+        p2, p3 = np.uint64(place[k + 2]), np.uint64(place[k + 3])
+        x0, x1, x2, x3 = factor[k], factor[k + 1], factor[k + 2], factor[k + 3]
+        for i in range(y.shape[0]):
+            u = np.uint64(i)
+            y[u] += g[p0 + u] * x0 + g[p1 + u] * x1 + g[p2 + u] * x2 + g[p3 + u] * x3
 
 
-@kernel({"nnan", "reassoc", "nsz"})
-def _largest(d):
-    largest = 0.0
-    for i in range(d.shape[0]):
-        largest = max(largest, d[i])
-    return largest
-
-
-@njit(nogil=True, inline="always")
-def measure(t, level):
-    """Note the widest row of a level and the largest error."""
-    offsets, rows, level_f = view(t, "offsets"), view(t, "rows"), view(t, "level_f")
-    total = rows.shape[0] // 4
-    lo, hi = offsets[level], offsets[level + 1]
-    level_f[level, LAM] = _widest(rows[lo:hi], rows[total + lo : total + hi], rows[2 * total + lo : 2 * total + hi])
-    level_f[level, DOUBT] = _largest(rows[3 * total + lo : 3 * total + hi])
-    view(t, "flips")[level, 1] = 0
+@kernel()
+def _set_rounding(t, level, units):
+    """Note the rounding of a level: `units` times the largest input's, and what pushes have added."""
+    level_f = view(t, "level_f")
+    size = level_f[level, BIGGEST]
+    rounding = units * UNIT * size + level_f[level, DRIFT] + view(t, "slack")[level] * max(size, 1.0)
+    level_f[level, ROUNDING] = rounding * 1.01
 
 
 @kernel()
@@ -84,41 +92,42 @@ def rebuild(t, level):
     a, b, c = rows[lo:hi], rows[total + lo : total + hi], rows[2 * total + lo : 2 * total + hi]
     d = rows[3 * total + lo : 3 * total + hi]
     for i in range(n):
+        d[i] = 0.0
         a[i] = constant[lo + i]
         b[i] = constant[total + lo + i]
         c[i] = constant[2 * total + lo + i]
-        d[i] = 0.0
     terms = 0
+    reach = 0.0
     biggest = 1.0 if view(t, "has_constant")[level] else 0.0
     for block in range(block_start[level], block_start[level + 1]):
         source = block_source[block]
         first, last = offsets[source], offsets[source + 1]
         rounding = level_f[source, ROUNDING]
+        level_f[level, TAKEN] = rounding  # of the level below, the only source where pushes are made
         used = 0
+        start = block_offset[block]
         for j in range(first, last):
+            # Activations are random to a branch predictor: write always, advance only past what counts.
             slope = slopes[j, bits[j]]
-            if slope != 0.0:
-                x, y, z = rows[j] * slope, rows[total + j] * slope, rows[2 * total + j] * slope
-                place[used] = block_offset[block] + (j - first) * n
-                h[4 * used], h[4 * used + 1], h[4 * used + 2] = x, y, z
-                h[4 * used + 3] = (rows[3 * total + j] + rho[j] * rounding) * abs(slope)
-                used += 1
-                biggest = max(biggest, max(abs(x), max(abs(y), abs(z))))
-        k = 0
-        while k + 4 <= used:
-            p0, p1, p2, p3 = place[k], place[k + 1], place[k + 2], place[k + 3]
-            _add_four(a, b, c, d, g[p0 : p0 + n], g[p1 : p1 + n], g[p2 : p2 + n], g[p3 : p3 + n], h, k)
-            k += 4
-        while k < used:
-            p0 = place[k]
-            _add_one(a, b, c, d, g[p0 : p0 + n], h[4 * k], h[4 * k + 1], h[4 * k + 2], h[4 * k + 3])
-            k += 1
+            x, y, z = rows[j] * slope, rows[total + j] * slope, rows[2 * total + j] * slope
+            place[used] = start + (j - first) * n
+            h[4 * used], h[4 * used + 1], h[4 * used + 2] = x, y, z
+            e = (rows[3 * total + j] + rho[j] * rounding) * abs(slope)
+            h[4 * used + 3] = e
+            reach = max(reach, e)
+            used += slope != 0.0
+            biggest = max(biggest, max(abs(x), max(abs(y), abs(z))))
         terms += used
+        while used & 3:  # whole groups of four: the rest counts for nothing
+            place[used] = start
+            h[4 * used] = h[4 * used + 1] = h[4 * used + 2] = h[4 * used + 3] = 0.0
+            used += 1
+        _accumulate(a, b, c, d, g, place, h, used)
     level_f[level, BIGGEST] = biggest
-    rounding = (terms + 4) * UNIT * biggest if terms > 0 else 0.0
-    level_f[level, ROUNDING] = (rounding + view(t, "slack")[level] * max(biggest, 1.0)) * 1.01
-    view(t, "flips")[level, 0] = 0
-    measure(t, level)
+    level_f[level, DRIFT] = 0.0
+    view(t, "flips")[level] = 0
+    level_f[level, REACH] = reach
+    _set_rounding(t, level, terms + 4.0 if terms > 0 else 0.0)
 
 
 @kernel()
@@ -141,24 +150,111 @@ def _flip(t, level, block, j):
     )  # fmt: skip
     size = max(abs(rows[j]), max(abs(rows[total + j]), abs(rows[2 * total + j])))
     level_f[level, BIGGEST] = max(level_f[level, BIGGEST], size * max(abs(after), max(abs(before), abs(change))))
-    level_f[level, LAM] += abs(x) + abs(y) + abs(z)
-    level_f[level, DOUBT] += max(e, 0.0)
-    flips = view(t, "flips")
-    flips[level, 0] += 1
-    flips[level, 1] += 1
+    level_f[level, REACH] = max(level_f[level, REACH], e)
+    flips, history, history_f = view(t, "flips"), view(t, "history"), view(t, "history_f")
+    flips[level] += 1
+    # The rows of this level changed by weights[p : p + n] times (x, y, z): what a push to the next level needs.
+    k = history[level, N_TERMS]
+    if k < MOST_TERMS:
+        history[level, 2 + k] = p
+        f = 4 * k
+        history_f[level, f], history_f[level, f + 1], history_f[level, f + 2], history_f[level, f + 3] = x, y, z, max(e, 0.0)
+    history[level, N_TERMS] = k + 1
+
+
+@kernel()
+def _push(t, level, block, p, x, y, z, e):
+    """Add what the rows of the level below contribute differently after a change by weights[p:] times (x, y, z).
+
+    The change has added up to |weights[p:]| e to the errors that those rows inherit.
+    """
+    offsets, rows, level_f = view(t, "offsets"), view(t, "rows"), view(t, "level_f")
+    slopes, map_bits, g, place = view(t, "slopes"), view(t, "map_bits"), view(t, "weights"), view(t, "listed")
+    scratch = view(t, "scratch")
+    total = rows.shape[0] // 4
+    lo, hi = offsets[level], offsets[level + 1]
+    first, last = offsets[level - 1], offsets[level]
+    n = hi - lo
+    column, factor = scratch[:n], scratch[n : n + last - first]
+    used = 0
+    start = view(t, "block_offset")[block]
+    for j in range(first, last):
+        f = slopes[j, map_bits[j]] * g[p + j - first]
+        place[used] = start + (j - first) * n
+        factor[used] = f
+        used += f != 0.0
+    while used & 3:  # whole groups of four: the rest counts for nothing
+        place[used] = start
+        factor[used] = 0.0
+        used += 1
+    for i in range(n):
+        column[i] = 0.0
+    _combine(column, g, place, factor, used)
+    a, b, c = rows[lo:hi], rows[total + lo : total + hi], rows[2 * total + lo : 2 * total + hi]
+    for i in range(n):
+        a[i] += column[i] * x
+        b[i] += column[i] * y
+        c[i] += column[i] * z
+    # Rounding of the column and of the product, relative to rho times the steepest slope; the residues of the rows
+    # below (their own rounding when they changed) come to a few units of the largest of them, as does the sum here.
+    size = view(t, "steep_max")[level - 1] * max(abs(x), max(abs(y), abs(z)))
+    level_f[level, BIGGEST] += size  # weights are at most one
+    units = (last - first + 6.0) * size + 6.0 * level_f[level, BIGGEST]
+    level_f[level, DRIFT] += units * UNIT + 1.01 * view(t, "steep_max")[level - 1] * e
+
+
+@kernel()
+def _pushed(t, level, block):
+    """Try to bring the rows of a level up to date by pushes and flips. False where a rebuild is cheaper."""
+    offsets, bits, map_bits = view(t, "offsets"), view(t, "bits"), view(t, "map_bits")
+    history, history_f, flips = view(t, "history"), view(t, "history_f"), view(t, "flips")
+    below = level - 1
+    lo, hi = offsets[below], offsets[below + 1]
+    terms = history[below, N_TERMS]
+    if view(t, "stamp")[level] != history[below, TERMS_SINCE] or terms > MOST_TERMS:
+        return False
+    changed = 0
+    for j in range(lo, hi):
+        changed += np.int64(bits[j] ^ map_bits[j])
+    if 12 * changed > hi - lo or flips[level] + changed + FLIPS_PER_PUSH * terms > FLIPS_BETWEEN_REBUILDS:
+        return False
+    # What the rows below round by has grown since this level took it over.
+    level_f = view(t, "level_f")
+    grown = max(0.0, level_f[below, ROUNDING] - level_f[level, TAKEN])
+    level_f[level, DRIFT] += 1.01 * view(t, "steep_max")[below] * view(t, "rho_max")[below] * grown
+    level_f[level, TAKEN] = max(level_f[level, TAKEN], level_f[below, ROUNDING])
+    for k in range(terms):
+        f = 4 * k
+        x, y, z, e = history_f[below, f], history_f[below, f + 1], history_f[below, f + 2], history_f[below, f + 3]
+        _push(t, level, block, history[below, 2 + k], x, y, z, e)
+    flips[level] += FLIPS_PER_PUSH * terms
+    for j in range(lo, hi):
+        if bits[j] != map_bits[j]:
+            map_bits[j] = bits[j]
+            _flip(t, level, block, j)
+    view(t, "history")[level, N_TERMS] = MOST_TERMS + 1  # more than a few terms: no push from here
+    return True
+
+
+@kernel()
+def _updated(t, level):
+    _set_rounding(t, level, view(t, "inputs")[level] + 8.0 + 4.0 * view(t, "flips")[level])
 
 
 @kernel()
 def sync(t, level):
     """Bring the rows of a level (>= 1) up to date with the activations below it."""
     offsets, bits, map_bits = view(t, "offsets"), view(t, "bits"), view(t, "map_bits")
-    stamp, version, scalars = view(t, "stamp"), view(t, "version"), view(t, "scalars")
+    stamp, version, scalars, history = view(t, "stamp"), view(t, "version"), view(t, "scalars"), view(t, "history")
     frame_list, frame_n, flips = view(t, "frame_list"), view(t, "frame_n"), view(t, "flips")
     twin_start, twin_index = view(t, "twin_start"), view(t, "twin_index")
+    block_start, block_source = view(t, "block_start"), view(t, "block_source")
     below = level - 1
     lo, hi = offsets[below], offsets[below + 1]
-    stale = stamp[level] != version[below]
-    if not stale:
+    block = block_start[level + 1] - 1
+    linked = block >= block_start[level] and block_source[block] == below
+    alone = linked and block == block_start[level]
+    if stamp[level] == version[below]:
         count = 0
         for k in range(frame_n[below]):
             j = frame_list[lo + k]
@@ -166,29 +262,52 @@ def sync(t, level):
                 count += twin_start[j + 1] - twin_start[j]
         if count == 0:
             return
-        stale = flips[level, 0] + count > FLIPS_BETWEEN_REBUILDS or 2 * count > hi - lo
+        if flips[level] + count <= FLIPS_BETWEEN_REBUILDS and 2 * count <= hi - lo:
+            for k in range(frame_n[below]):
+                j = frame_list[lo + k]
+                if bits[j] != map_bits[j]:
+                    for m in range(twin_start[j], twin_start[j + 1]):
+                        i = twin_index[m]
+                        map_bits[i] = bits[i]
+                        if linked:
+                            _flip(t, level, block, i)
+            if linked:
+                _updated(t, level)
+            scalars[CLOCK] += 1
+            version[level] = scalars[CLOCK]
+            return
+    elif alone and _pushed(t, level, block):
+        _updated(t, level)
+        stamp[level] = version[below]
+        history[below, N_TERMS], history[below, TERMS_SINCE] = 0, version[below]
+        scalars[CLOCK] += 1
+        version[level] = scalars[CLOCK]
+        return
+    map_bits[lo:hi] = bits[lo:hi]
+    rebuild(t, level)
+    stamp[level] = version[below]
+    history[below, N_TERMS], history[below, TERMS_SINCE] = 0, version[below]
+    history[level, N_TERMS] = MOST_TERMS + 1
     scalars[CLOCK] += 1
     version[level] = scalars[CLOCK]
-    if stale:
+
+
+@kernel()
+def refresh(t, level):
+    """Rebuild the rows of a level and of those below, whose errors updates have let grow. False where none has."""
+    flips, version, stamp, history = view(t, "flips"), view(t, "version"), view(t, "stamp"), view(t, "history")
+    offsets, bits, map_bits, scalars = view(t, "offsets"), view(t, "bits"), view(t, "map_bits"), view(t, "scalars")
+    updates = 0
+    for k in range(1, level + 1):
+        updates += flips[k]
+    if updates == 0:
+        return False
+    for k in range(1, level + 1):
+        lo, hi = offsets[k - 1], offsets[k]
         map_bits[lo:hi] = bits[lo:hi]
-        rebuild(t, level)
-        stamp[level] = version[below]
-        return
-    block_start = view(t, "block_start")
-    block = block_start[level + 1] - 1
-    linked = block >= block_start[level] and view(t, "block_source")[block] == below
-    for k in range(frame_n[below]):
-        j = frame_list[lo + k]
-        if bits[j] != map_bits[j]:
-            for m in range(twin_start[j], twin_start[j + 1]):
-                i = twin_index[m]
-                map_bits[i] = bits[i]
-                if linked:
-                    _flip(t, level, block, i)
-    if linked:
-        level_f = view(t, "level_f")
-        size = max(level_f[level, BIGGEST], 1.0)
-        rounding = (view(t, "inputs")[level] + 8 + 4 * flips[level, 0]) * UNIT * size
-        level_f[level, ROUNDING] = (rounding + view(t, "slack")[level] * size) * 1.01
-        if flips[level, 1] > FLIPS_BETWEEN_MEASURES:
-            measure(t, level)
+        rebuild(t, k)
+        stamp[k] = version[k - 1]
+        history[k, N_TERMS] = MOST_TERMS + 1
+        scalars[CLOCK] += 1
+        version[k] = scalars[CLOCK]
+    return True

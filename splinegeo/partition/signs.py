@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from numba import njit
-
 from splinegeo._jit import kernel
 from splinegeo.partition.callback import call
 from splinegeo.partition.memory import view
 from splinegeo.partition.plan import TINY
-from splinegeo.partition.rows import FAST, UNIT
-from splinegeo.partition.state import ASKED, DOUBT, LAM, ROUNDING
+from splinegeo.partition.rows import FAST, UNIT, refresh
+from splinegeo.partition.state import ASKED, BIGGEST, REACH, ROUNDING
 
 SIGNS, VERTEX = 0, 1  # what a question is about
 UNDECIDED, FAILED = 2, 3
@@ -19,15 +17,25 @@ UNDECIDED, FAILED = 2, 3
 LOOSE = 1e-7
 
 
-@njit(nogil=True, inline="always")
-def row_error(t, rows, level_f, level, r):
+@kernel()
+def row_error(t, level, r):
     """Bound on the error of each coefficient of a row."""
-    return 1.01 * (max(rows[3 * (rows.shape[0] // 4) + r], 0.0) + view(t, "rho")[r] * level_f[level, ROUNDING])
+    rows = view(t, "rows")
+    return 1.01 * (max(rows[3 * (rows.shape[0] // 4) + r], 0.0) + view(t, "rho")[r] * view(t, "level_f")[level, ROUNDING])
 
 
 @kernel()
 def sign(t, ask, level, p, v, r):
     """Sign (-1, 0, 1) of row r at vertex v of the current polygon, stored in row p; FAILED if the judge failed."""
+    s = _filtered(t, level, p, r)
+    if s == UNDECIDED and not view(t, "has_table")[v] and refresh(t, level):
+        s = _filtered(t, level, p, r)
+    return _asked(t, ask, level, p, v, r) if s == UNDECIDED else s
+
+
+@kernel()
+def _filtered(t, level, p, r):
+    """The sign as far as the error bound decides it."""
     rows, poly = view(t, "rows"), view(t, "poly_f")
     total = rows.shape[0] // 4
     x, y, w, e = poly[p, 0], poly[p, 1], poly[p, 2], poly[p, 3]
@@ -37,7 +45,7 @@ def sign(t, ask, level, p, v, r):
         bound = view(t, "grid")[level]
         return 1 if z > bound else (-1 if z < -bound else 0)
     size = abs(a) + abs(b) + abs(c)
-    doubt = row_error(t, rows, view(t, "level_f"), level, r)
+    doubt = row_error(t, level, r)
     if size == 0.0 and doubt == 0.0:
         return 0
     largest = max(abs(x), max(abs(y), w))
@@ -46,7 +54,7 @@ def sign(t, ask, level, p, v, r):
         return 1
     if z < -bound:
         return -1
-    return _asked(t, ask, level, p, v, r)
+    return UNDECIDED
 
 
 @kernel()
@@ -69,41 +77,66 @@ def _asked(t, ask, level, p, v, r):
 
 
 @kernel()
-def meet(t, ask, level, p, r, k):
-    """Put the meet of the edge behind the vertex in row p with hinge r's kink into row k. False where it failed."""
-    rows, f, i = view(t, "rows"), view(t, "poly_f"), view(t, "poly_i")
+def _meet(t, level, p, r, k):
+    """Float meet of the edge behind the vertex in row p with hinge r's kink, into row k. Whether it is tight enough."""
+    rows, f = view(t, "rows"), view(t, "poly_f")
     total = rows.shape[0] // 4
     a, b, c, e1 = f[p, 4], f[p, 5], f[p, 6], f[p, 7]
     d, e, g = rows[r], rows[total + r], rows[2 * total + r]
-    exact = view(t, "exact")[level]
     x, y, w = b * g - c * e, c * d - a * g, a * e - b * d
     if w < 0.0:
         x, y, w = -x, -y, -w
-    i[k, 0], i[k, 1], i[k, 2] = i[p, 3], r, -1
     doubt = 0.0
-    if not exact:
-        e2 = row_error(t, rows, view(t, "level_f"), level, r)
+    if not view(t, "exact")[level]:
+        e2 = row_error(t, level, r)
         m1, m2 = max(abs(a), max(abs(b), abs(c))), max(abs(d), max(abs(e), abs(g)))
         doubt = 1.01 * (2.0 * (m1 * e2 + m2 * e1 + e1 * e2) + 6.0 * UNIT * m1 * m2) + TINY
-        if not doubt <= LOOSE * w:
-            view(t, "scalars")[ASKED] += 1
-            vertex = call(ask, VERTEX, level, i[p, 3], r, -1)
-            if vertex < 0:
-                return False
-            i[k, 2] = vertex
-            point = view(t, "answer_point")
-            x, y, w = point[0], point[1], 1.0
-            doubt = UNIT * max(abs(x), abs(y)) + TINY
     f[k, 0], f[k, 1], f[k, 2], f[k, 3] = x, y, w, doubt
+    return doubt <= LOOSE * w
+
+
+@kernel()
+def meet(t, ask, level, p, r, k):
+    """Put the meet of the edge behind the vertex in row p with hinge r's kink into row k. False where it failed."""
+    f, i = view(t, "poly_f"), view(t, "poly_i")
+    i[k, 0], i[k, 1], i[k, 2] = i[p, 3], r, -1
+    if _meet(t, level, p, r, k) or (refresh(t, level) and _meet(t, level, p, r, k)):
+        return True
+    view(t, "scalars")[ASKED] += 1
+    vertex = call(ask, VERTEX, level, i[p, 3], r, -1)
+    if vertex < 0:
+        return False
+    point = view(t, "answer_point")
+    i[k, 2] = vertex
+    f[k, 0], f[k, 1], f[k, 2] = point[0], point[1], 1.0
+    f[k, 3] = UNIT * max(abs(point[0]), abs(point[1])) + TINY
     return True
 
 
+@kernel()
+def scale_vertex(t, level, p):
+    """The vertex in row p divided by a bound on the error of any row of the level there: beyond one, signs are sure."""
+    poly, level_f = view(t, "poly_f"), view(t, "level_f")
+    x, y, w, e = poly[p, 0], poly[p, 1], poly[p, 2], poly[p, 3]
+    if view(t, "exact")[level] and e == 0.0:
+        bound = view(t, "grid")[level]
+    else:
+        rho = view(t, "rho_max")[level]
+        doubt = 1.01 * rho * (level_f[level, REACH] + level_f[level, ROUNDING])
+        lam = 3.03 * rho * level_f[level, BIGGEST]
+        largest = max(abs(x), max(abs(y), w))
+        bound = 1.01 * (doubt * (abs(x) + abs(y) + w + 3.0 * e) + lam * (e + 4.0 * UNIT * largest)) + TINY
+    scale = 1.0 / bound
+    return x * scale, y * scale, w * scale
+
+
 @kernel(FAST)
-def _first(a, b, c, low, high, x, y, w):
+def _first_two(a, b, c, low, high, x0, y0, w0, x1, y1, w1):
     for i in range(a.shape[0]):
-        z = a[i] * x + b[i] * y + c[i] * w
-        low[i] = z
-        high[i] = z
+        z0 = a[i] * x0 + b[i] * y0 + c[i] * w0
+        z1 = a[i] * x1 + b[i] * y1 + c[i] * w1
+        low[i] = z0 if z0 < z1 else z1
+        high[i] = z1 if z0 < z1 else z0
 
 
 @kernel(FAST)
@@ -131,34 +164,21 @@ def classify(t, level, base, nv):
     Vertices are divided by a bound on the error of any row there: beyond one a sign is certain. The least and the
     largest such value of each row stay in `scratch`.
     """
-    offsets, rows, poly = view(t, "offsets"), view(t, "rows"), view(t, "poly_f")
-    level_f, scratch, flag, listed = view(t, "level_f"), view(t, "scratch"), view(t, "flag"), view(t, "listed")
+    offsets, rows = view(t, "offsets"), view(t, "rows")
+    scratch, flag, listed = view(t, "scratch"), view(t, "flag"), view(t, "listed")
     total = rows.shape[0] // 4
     lo, hi = offsets[level], offsets[level + 1]
     n = hi - lo
     a, b, c = rows[lo:hi], rows[total + lo : total + hi], rows[2 * total + lo : 2 * total + hi]
     low, high = scratch[:n], scratch[n : 2 * n]
-    doubt = 1.01 * (level_f[level, DOUBT] + view(t, "rho_max")[level] * level_f[level, ROUNDING])
-    lam = level_f[level, LAM] * 1.0001
-    exact, grid = view(t, "exact")[level], view(t, "grid")[level]
-    x1 = y1 = w1 = 0.0
-    for v in range(nv):
-        x, y, w, e = poly[base + v, 0], poly[base + v, 1], poly[base + v, 2], poly[base + v, 3]
-        if exact and e == 0.0:
-            bound = grid
-        else:
-            largest = max(abs(x), max(abs(y), w))
-            bound = 1.01 * (doubt * (abs(x) + abs(y) + w + 3.0 * e) + lam * (e + 4.0 * UNIT * largest)) + TINY
-        scale = 1.0 / bound
-        x, y, w = x * scale, y * scale, w * scale
-        if v == 0:
-            _first(a, b, c, low, high, x, y, w)
-        elif v & 1:
-            x1, y1, w1 = x, y, w
-            if v == nv - 1:
-                _more(a, b, c, low, high, x, y, w, x, y, w)
-        else:
-            _more(a, b, c, low, high, x1, y1, w1, x, y, w)
+    x0, y0, w0 = scale_vertex(t, level, base)
+    x1, y1, w1 = scale_vertex(t, level, base + 1)
+    _first_two(a, b, c, low, high, x0, y0, w0, x1, y1, w1)
+    for v in range(2, nv, 2):
+        x0, y0, w0 = scale_vertex(t, level, base + v)
+        if v + 1 < nv:
+            x1, y1, w1 = scale_vertex(t, level, base + v + 1)
+        _more(a, b, c, low, high, x0, y0, w0, x1, y1, w1)
     _mark(low, high, view(t, "bits")[lo:hi], flag[:n])
     for i in range(n, n + 8):
         flag[i] = 0

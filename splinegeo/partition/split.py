@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from splinegeo._jit import kernel
 from splinegeo.partition.memory import view
-from splinegeo.partition.signs import FAILED, classify, meet, row_error, sign
+from splinegeo.partition.signs import FAILED, classify, meet, row_error, scale_vertex, sign
 from splinegeo.partition.state import ACTIVE, FLAT, ROOM
 
 
-@njit(nogil=True, inline="always")
+@kernel()
 def set_bits(t, r, side):
     """Activate, or not, representative r and its twins for the given side of r's kink (0: on it)."""
     twin_start, twin_index, twin_sign = view(t, "twin_start"), view(t, "twin_index"), view(t, "twin_sign")
@@ -40,7 +39,7 @@ def _decide(t, level, base, nv, r, signs):
         view(t, "hashes")[level + 1, FLAT] ^= zero
 
 
-@njit(nogil=True, inline="always")
+@kernel()
 def _signs(t, ask, level, base, nv, r, signs):
     """Signs of row r at all vertices: 0 one side only, 1 both sides, 2 failed."""
     positive = negative = False
@@ -100,17 +99,32 @@ def expand(t, ask, level, base, nv):
 def keep_crossing(t, ask, level, base, nv, first, count, top):
     """Copy the candidates that cross the current polygon to `top`; `signs` are those of the first. Number, or -1."""
     candidates, signs, has_table = view(t, "candidates"), view(t, "signs"), view(t, "has_table")
+    rows, near = view(t, "rows"), view(t, "near")
+    total = rows.shape[0] // 4
     spare = signs[signs.shape[0] // 2 :]
     for v in range(nv):
         has_table[v] = 0
+        near[v, 0], near[v, 1], near[v, 2] = scale_vertex(t, level, base + v)
     kept = 0
     for k in range(count):
         r = candidates[first + k]
         here = signs if kept == 0 else spare
-        cuts = _signs(t, ask, level, base, nv, r, here)
-        if cuts == 2:
-            return -1
-        if cuts == 1:
+        a, b, c = rows[r], rows[total + r], rows[2 * total + r]
+        positive = negative = False
+        for v in range(nv):
+            z = a * near[v, 0] + b * near[v, 1] + c * near[v, 2]
+            if z > 1.0:
+                s = 1
+            elif z < -1.0:
+                s = -1
+            else:
+                s = sign(t, ask, level, base + v, v, r)
+                if s == FAILED:
+                    return -1
+            here[v] = s
+            positive |= s > 0
+            negative |= s < 0
+        if positive and negative:
             candidates[top + kept] = r
             kept += 1
         else:
@@ -166,13 +180,13 @@ def half(t, level, base, nv, r, side, into):
     return k - into
 
 
-@njit(nogil=True, inline="always")
+@kernel()
 def _lay_edge(t, level, r, side, k):
     """Make the edge behind the vertex in row k the kink of hinge r."""
     from_rows, f, u = view(t, "rows"), view(t, "poly_f"), view(t, "poly_u")
     total = from_rows.shape[0] // 4
     f[k, 4], f[k, 5], f[k, 6] = from_rows[r], from_rows[total + r], from_rows[2 * total + r]
-    f[k, 7] = 0.0 if view(t, "exact")[level] else row_error(t, from_rows, view(t, "level_f"), level, r)
+    f[k, 7] = 0.0 if view(t, "exact")[level] else row_error(t, level, r)
     view(t, "poly_i")[k, 3] = r
     u[k, 0] = view(t, "hash_zero")[r] ^ view(t, "hashes")[level + 1, FLAT]
     u[k, 1] = view(t, "hash_side")[r, 1 if side > 0 else 0]

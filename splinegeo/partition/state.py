@@ -10,7 +10,11 @@ from splinegeo.partition.memory import Table
 # Entries of `scalars`.
 (SP, CAND_TOP, POOL_TOP, CLOCK, HAVE, LEVEL, N_VERTICES, C0, CN, DEPTH, STARTED, N_OUT, C_OUT, ASKED, BASE, ROOM) = range(16)
 # Columns of `level_f`.
-BIGGEST, ROUNDING, LAM, DOUBT = range(4)
+# BIGGEST: largest coefficient among the inputs of the rows; REACH: largest error among them; ROUNDING: of the rows
+# relative to rho, of which DRIFT stems from pushes; TAKEN: rounding of the level below that they account for.
+BIGGEST, ROUNDING, REACH, DRIFT, TAKEN = range(5)
+# Columns of `history`: number of rank-one changes of the rows since a version of them, that version, their vectors.
+N_TERMS, TERMS_SINCE = 0, 1
 # Rows of `hashes` start with one for "no level".
 FLAT, ACTIVE = 0, 1
 
@@ -27,20 +31,22 @@ def add_state(table: Table, room: int = 64) -> None:
     fresh = {
         "scalars": scalars,
         "rows": np.zeros(4 * rows),
+        "history": np.zeros((levels, 4), np.int64),
+        "history_f": np.zeros((levels, 8)),
         "bits": np.zeros(hinges + (-hinges) % 8 + 8, np.int8),
         "map_bits": np.zeros(hinges, np.int8),
         "stamp": np.zeros(levels + 1, np.int64),
         "version": np.zeros(levels + 1, np.int64),
         "level_f": np.zeros((levels, 8)),
-        "flips": np.zeros((levels, 2), np.int64),
+        "flips": np.zeros(levels, np.int64),
         "frame_list": np.zeros(hinges, np.int64),
         "frame_n": np.zeros(levels, np.int64),
         "hashes": np.zeros((levels + 1, 2), np.uint64),
         "nodes": np.zeros((256, 8), np.int64),
         "candidates": np.zeros(16 * wide + 64, np.int64),
-        "scratch": np.zeros(4 * max(wide, hinges, 8)),
+        "scratch": np.zeros(4 * max(wide, hinges, 8) + 8),
         "flag": np.zeros(wide + 16, np.int8),
-        "listed": np.zeros(max(wide, hinges), np.int64),
+        "listed": np.zeros(max(wide, hinges) + 8, np.int64),
         "answer_signs": np.zeros(wide, np.int8),
         "answer_point": np.zeros(2),
     }
@@ -58,6 +64,7 @@ def _add_polygons(table: Table, room: int, pool: int) -> None:
     table["poly_u"] = np.zeros((total, 2), np.uint64)
     table["signs"] = np.zeros(2 * room, np.int8)
     table["table"] = np.zeros(room * wide, np.int8)
+    table["near"] = np.zeros((room, 4))
     table["has_table"] = np.zeros(room, np.int8)
 
 

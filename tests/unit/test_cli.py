@@ -233,7 +233,7 @@ import numpy as np
 from splinegeo.networks import SplineNetwork
 from splinegeo.networks.graph import Input, Knot, Linear
 
-def make(width=400, depth=5):
+def make(width=256, depth=4):
     rng = np.random.default_rng(0)
     nodes, size = [Input("z", 2, ())], 2
     for k in range(depth):
@@ -242,15 +242,14 @@ def make(width=400, depth=5):
         zero, slopes = np.zeros((width, 1)), np.tile([0.0, 1.0], (width, 1))
         nodes.append(Knot(f"k{k}", width, (len(nodes) - 1,), breakpoints=zero, slopes=slopes, value=np.zeros(width)))
         size = width
+    nodes.append(Linear("head", 2, (len(nodes) - 1,), weight=rng.normal(size=(2, size)), bias=np.zeros(2)))
     threading.Timer(3, os.kill, (os.getpid(), signal.SIGINT)).start()  # Ctrl-C, in the middle of the enumeration
-    return SplineNetwork(tuple(nodes), len(nodes) - 1, (2,), (width,))
+    return SplineNetwork(tuple(nodes), len(nodes) - 1, (2,), (2,))
 """
 
 
 def test_ctrl_c_keeps_what_there_is(folder):
-    sg.partition(
-        quadrants(), sg.Box([-1, -1], [1, 1])
-    )  # compiles, and caches for the other process
+    sg.partition(quadrants(), sg.Box([-1, -1], [1, 1]))  # compiles, and caches for the other process
     (folder / "slow_model.py").write_text(SLOW_MODEL)
     done = command("partition", "slow_model:make", "--box", "-4", "-4", "4", "4", "-o", "p.npz", "--threads", "1")
     assert done.returncode == 130, done.stderr

@@ -302,6 +302,11 @@ BAD_ARRAYS = {
     "vertices are NaN": ("vertices", np.full((9, 2), np.nan), "NaN"),
     "pattern too wide": ("packed_patterns", np.zeros((4, 2), np.uint8), r"not uint8 \(4, 1\)"),
     "spare bits": ("packed_patterns", np.full((4, 1), 4, np.uint8), "beyond the 2"),
+    "singular values": ("singular_values", np.zeros((4, 3)), r"not float64 \(4, 2\)"),
+    "singular values are NaN": ("singular_values", np.full((4, 2), np.nan), "NaN"),
+    "maps of some regions": ("compressed_maps", np.zeros((3, 2, 3)), r"not float64 \(4, 2, 3\)"),
+    "maps of another shape": ("compressed_maps", np.zeros((4, 6)), "not float64"),
+    "map errors": ("map_errors", np.zeros(3), r"not float64 \(4,\)"),
     "flat domain": ("domain/upper", np.array([-1.0, -2.0]), "below upper"),
     "slice elsewhere": ("slice/basis", np.ones((3, 2)), "one row per entry"),
 }

@@ -112,7 +112,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(tmp_path):
 
 def test_the_five_lines_of_the_readme_are_true():
     """The names that README.md uses exist on the objects it uses them on."""
-    readme = (ROOT / "README.md").read_text()
+    (readme,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     for attribute in set(re.findall(r"\bpart\.(\w+)", readme)):
         assert hasattr(sg.Partition, attribute) or attribute in sg.Partition.__dataclass_fields__, attribute
     for name in set(re.findall(r"\bsg\.(\w+)", readme)):
