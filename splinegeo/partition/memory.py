@@ -64,7 +64,9 @@ STATE = {
     "signs": (types.int8, 1),  # (2 m,)
     "nodes": (_I, 8),  # start, vertices, level, first candidate, candidates, hinge, side, depth
     "candidates": (_I, 1),
-    "scratch": (_F, 1),  # (8 wide,)
+    "scratch": (_F, 1),  # least and largest scaled value of each row; the columns of A
+    "products": (_F, 1),  # of the sources of a rebuild; refresh() may run while `scratch` and `listed` are in use
+    "place": (_I, 1),  # of their weights
     "flag": (types.int8, 1),
     "listed": (_I, 1),
     "near": (_F, 4),  # (m, 4) vertices of the current polygon in units of the error

@@ -83,9 +83,9 @@ def _set_rounding(t, level, units):
 def rebuild(t, level):
     """Make the rows of a level from the activations below it."""
     offsets, rows, level_f = view(t, "offsets"), view(t, "rows"), view(t, "level_f")
-    slopes, bits, h = view(t, "slopes"), view(t, "bits"), view(t, "scratch")
+    slopes, bits, h = view(t, "slopes"), view(t, "bits"), view(t, "products")
     block_start, block_source, block_offset = view(t, "block_start"), view(t, "block_source"), view(t, "block_offset")
-    constant, g, place, rho = view(t, "constant"), view(t, "weights"), view(t, "listed"), view(t, "rho")
+    constant, g, place, rho = view(t, "constant"), view(t, "weights"), view(t, "place"), view(t, "rho")
     total = rows.shape[0] // 4
     lo, hi = offsets[level], offsets[level + 1]
     n = hi - lo
@@ -169,8 +169,8 @@ def _push(t, level, block, p, x, y, z, e):
     The change has added up to |weights[p:]| e to the errors that those rows inherit.
     """
     offsets, rows, level_f = view(t, "offsets"), view(t, "rows"), view(t, "level_f")
-    slopes, map_bits, g, place = view(t, "slopes"), view(t, "map_bits"), view(t, "weights"), view(t, "listed")
-    scratch = view(t, "scratch")
+    slopes, map_bits, g, place = view(t, "slopes"), view(t, "map_bits"), view(t, "weights"), view(t, "place")
+    scratch = view(t, "products")
     total = rows.shape[0] // 4
     lo, hi = offsets[level], offsets[level + 1]
     first, last = offsets[level - 1], offsets[level]

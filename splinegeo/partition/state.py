@@ -44,9 +44,11 @@ def add_state(table: Table, room: int = 64) -> None:
         "hashes": np.zeros((levels + 1, 2), np.uint64),
         "nodes": np.zeros((256, 8), np.int64),
         "candidates": np.zeros(16 * wide + 64, np.int64),
-        "scratch": np.zeros(4 * max(wide, hinges, 8) + 8),
+        "scratch": np.zeros(2 * wide + 8),
+        "products": np.zeros(4 * max(wide, hinges) + 16),
+        "place": np.zeros(max(wide, hinges) + 8, np.int64),
         "flag": np.zeros(wide + 16, np.int8),
-        "listed": np.zeros(max(wide, hinges) + 8, np.int64),
+        "listed": np.zeros(wide + 8, np.int64),
         "answer_signs": np.zeros(wide, np.int8),
         "answer_point": np.zeros(2),
     }
