@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -45,11 +44,16 @@ class _Cache(FunctionCache):
     _impl_class = _Impl
 
 
-def kernel(fastmath: set[str] | bool = False) -> Callable[[Callable[..., Any]], Any]:
-    """Decorator: compile without the interpreter's lock, cache on disk, let only the named liberties be taken."""
+def kernel(fastmath: set[str] | bool = False, *, inner: bool = False) -> Callable[[Callable[..., Any]], Any]:
+    """Decorator: compile without the interpreter's lock, cache on disk, let only the named liberties be taken.
+
+    ``inner`` kernels are called by other kernels only; that halves the time they take to compile. A division by zero
+    gives infinity, as in NumPy.
+    """
 
     def decorate(function: Callable[..., Any]) -> Any:
-        dispatcher = njit(nogil=True, fastmath=fastmath)(function)
+        options = {"no_cpython_wrapper": inner, "no_cfunc_wrapper": True}
+        dispatcher = njit(nogil=True, fastmath=fastmath, **options)(function)
         try:
             dispatcher._cache = _Cache(dispatcher.py_func)
         except RuntimeError:  # no folder on this machine can hold a cache; compile in every process
@@ -59,18 +63,15 @@ def kernel(fastmath: set[str] | bool = False) -> Callable[[Callable[..., Any]], 
     return decorate
 
 
-def warm(dispatcher: Any, *arguments: Any) -> None:
-    """Compile a kernel for these arguments, and say so if that takes long enough to wonder."""
-    if dispatcher.signatures:
+def announce(dispatcher: Any) -> None:
+    """Say, once a process, that kernels are about to be compiled, if they are not on disk."""
+    global _announced
+    if _announced or dispatcher.signatures:
         return
-    start = time.perf_counter()
-    dispatcher.compile(tuple(map(_typeof, arguments)))
-    took = time.perf_counter() - start
-    if took > 2:
-        _log.info("compiled %s in %.0f s; the next process will find it on disk", dispatcher.__name__, took)
+    _announced = True
+    cache_file = getattr(dispatcher._cache, "_cache_file", None)
+    if cache_file is None or not cache_file._load_index():
+        _log.warning("compiling kernels, about 20 seconds; later processes will find them on disk")
 
 
-def _typeof(value: Any) -> Any:
-    from numba import typeof
-
-    return typeof(value)
+_announced = False

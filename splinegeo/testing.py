@@ -128,7 +128,7 @@ def assert_tiles(part: Partition, rtol: float = 1e-12) -> None:
 
 
 def assert_maps(part: Partition, rtol: float = 1e-12) -> None:
-    """Maps and patterns are those of the network at interior points, and neighbours agree on the edge they share.
+    """Maps are those of the network at interior points, neighbours agree on their edge, singular values fit the maps.
 
     Errors are relative to the sum of magnitudes that the network adds up somewhere in the domain (`magnitude`).
     """
@@ -145,6 +145,15 @@ def assert_maps(part: Partition, rtol: float = 1e-12) -> None:
         v = part.vertices[part.edge_vertices[inner, side]]
         jump = np.abs(np.einsum("nij,nj->ni", maps[left] - maps[right], v) + offsets[left] - offsets[right])
         _check((jump <= rtol * size).all(1), "edge {}: the maps of its regions disagree at a vertex", inner)
+
+    if not part.n_regions:
+        return
+    expected = np.linalg.svd(maps, compute_uv=False)
+    expected = np.pad(expected, ((0, 0), (0, 2 - expected.shape[1])))
+    extent = (part.domain.vertices.max(0) - part.domain.vertices.min(0)).min()
+    error = np.abs(expected - part.singular_values)
+    allowed = 10 * rtol * (np.linalg.norm(size) / extent + expected[:, :1])
+    _check((error <= allowed).all(1), "region {}: its singular values are not those of its map")
 
 
 def pattern_bits(part: Partition) -> Array:

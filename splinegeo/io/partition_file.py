@@ -22,7 +22,7 @@ from splinegeo._types import Array
 from splinegeo.io import container
 from splinegeo.io.consistency import check_partition
 from splinegeo.networks import SplineNetwork
-from splinegeo.networks.file import from_arrays, to_arrays
+from splinegeo.networks.arrays import from_arrays, to_arrays
 from splinegeo.partition.result import Partition
 
 _NETWORK_PREFIX = "network/"

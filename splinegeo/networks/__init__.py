@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from splinegeo.networks.arrays import from_arrays, to_arrays
 from splinegeo.networks.capture import capture
-from splinegeo.networks.file import from_arrays, load_network, save_network, to_arrays
 from splinegeo.networks.graph import Combine, Input, Knot, Linear, Node, Select, SplineNetwork
 
 __all__ = [
@@ -16,7 +16,5 @@ __all__ = [
     "SplineNetwork",
     "capture",
     "from_arrays",
-    "load_network",
-    "save_network",
     "to_arrays",
 ]

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from splinegeo._errors import InvalidArgument, SplineGeoError, WrongType
-from splinegeo._jit import warm
+from splinegeo._jit import announce
 from splinegeo._types import Array
 from splinegeo.networks.graph import SplineNetwork
 from splinegeo.partition import kernel
@@ -194,7 +194,7 @@ class Job:
 
     def run(self, progress: Callable[[int], Any]) -> str:
         """Do the work; empty, or the reason why some regions are missing."""
-        warm(kernel.walk, 0, 0, 0, 0, 0)
+        announce(kernel.walk)
         reason, reported = "", 0
         with ThreadPoolExecutor(len(self._workers), "splinegeo") as pool:
             running = {pool.submit(self._work, worker) for worker in self._workers}

@@ -16,21 +16,39 @@ import numpy as np
 from splinegeo._jit import kernel
 from splinegeo.descriptors.singular import column_pair_singular_values
 from splinegeo.partition.memory import view
-from splinegeo.partition.rows import MOST_TERMS, rebuild, sync
+from splinegeo.partition.rows import MOST_TERMS, refresh, sync
+from splinegeo.partition.signs import row_error
 from splinegeo.partition.split import cut, expand, half, hash_level, keep_crossing, set_bits
 from splinegeo.partition.state import (
-    ACTIVE, BASE, C0, C_OUT, CAND_TOP, CN, DEPTH, HAVE, LEVEL, N_OUT, N_TERMS, N_VERTICES, POOL_TOP, REACH, ROOM, ROUNDING, SP,
+    ACTIVE, BASE, C0, C_OUT, CAND_TOP, CN, DEPTH, HAVE, LEVEL, N_OUT, N_TERMS, N_VERTICES, POOL_TOP, ROOM, SP,
     STARTED,
 )  # fmt: skip
+
+# A singular value this many times above the error of the maps is not mistaken for zero; below, rows are made afresh.
+SURE = 1e6
 
 DONE, FULL, GROW, STOPPED, ERROR = range(5)
 
 
-@kernel()
+@kernel(inner=True)
+def _describe(t, level, lo, m):
+    """Singular values of the outputs on the slice, and a bound on the error of an entry of the maps."""
+    rows, scale, scratch = view(t, "rows"), view(t, "column_scale"), view(t, "scratch")
+    total = rows.shape[0] // 4
+    noise = 0.0
+    for i in range(m):
+        scratch[i] = rows[lo + i] * scale[0]
+        scratch[m + i] = rows[total + lo + i] * scale[1]
+        noise = max(noise, row_error(t, level, lo + i))
+    s1, s2 = column_pair_singular_values(scratch[:m], scratch[m : 2 * m])
+    return s1, s2, noise
+
+
+@kernel(inner=True)
 def _emit(t, base, nv):
     """Write the current region."""
     offsets, scalars, rows, poly = view(t, "offsets"), view(t, "scalars"), view(t, "rows"), view(t, "poly_f")
-    poly_i, poly_u, bits, level_f = view(t, "poly_i"), view(t, "poly_u"), view(t, "bits"), view(t, "level_f")
+    poly_i, poly_u, bits = view(t, "poly_i"), view(t, "poly_u"), view(t, "bits")
     n_levels = offsets.shape[0] - 2
     n, c = scalars[N_OUT], scalars[C_OUT]
     lo, m = offsets[n_levels], offsets[n_levels + 1] - offsets[n_levels]
@@ -43,15 +61,12 @@ def _emit(t, base, nv):
             byte |= np.int64(bits[8 * k + i]) << i
         out_bits[n * width + k] = byte
     total = rows.shape[0] // 4
-    scale, scratch = view(t, "column_scale"), view(t, "scratch")
-    for i in range(m):
-        scratch[i] = rows[lo + i] * scale[0]
-        scratch[m + i] = rows[total + lo + i] * scale[1]
-    s1, s2 = column_pair_singular_values(scratch[:m], scratch[m : 2 * m])
+    s1, s2, noise = _describe(t, n_levels, lo, m)
+    if not min(s1, s2 if m > 1 else s1) > SURE * noise and refresh(t, n_levels):
+        s1, s2, noise = _describe(t, n_levels, lo, m)
     sigma = view(t, "out_sigma")
     sigma[n, 0], sigma[n, 1] = s1, s2
-    doubt = view(t, "rho_max")[n_levels] * (level_f[n_levels, REACH] + level_f[n_levels, ROUNDING])
-    view(t, "out_noise")[n] = doubt
+    view(t, "out_noise")[n] = noise
     maps = view(t, "out_maps")
     if maps.shape[0] > 0:
         for i in range(m):
@@ -69,9 +84,9 @@ def _emit(t, base, nv):
     scalars[C_OUT] = c + nv
 
 
-@kernel()
-def _start(t, ask):
-    """The domain as the current polygon, ready for level 0."""
+@kernel(inner=True)
+def _start(t):
+    """The domain as the current polygon, with no level entered yet."""
     corners, scalars = view(t, "corners"), view(t, "scalars")
     f, i, u = view(t, "poly_f"), view(t, "poly_i"), view(t, "poly_u")
     nv = corners.shape[0]
@@ -80,7 +95,8 @@ def _start(t, ask):
             f[v, j] = corners[v, j]
         i[v, 0], i[v, 1], i[v, 2], i[v, 3] = -1 - (v - 1 if v > 0 else nv - 1), -1 - v, -1, -1 - v
         u[v, 0] = u[v, 1] = 0
-    scalars[SP] = scalars[CAND_TOP] = scalars[POOL_TOP] = scalars[LEVEL] = scalars[DEPTH] = 0
+    scalars[SP] = scalars[CAND_TOP] = scalars[POOL_TOP] = scalars[DEPTH] = 0
+    scalars[LEVEL] = -1
     scalars[C0] = scalars[CN] = scalars[BASE] = 0
     scalars[N_VERTICES] = nv
     scalars[HAVE] = scalars[STARTED] = 1
@@ -88,13 +104,9 @@ def _start(t, ask):
     view(t, "version")[:] = 0
     history = view(t, "history")
     history[:, N_TERMS] = MOST_TERMS + 1  # nothing that a task leaves behind may be built upon by the next
-    rebuild(t, 0)
-    if view(t, "offsets").shape[0] == 2:
-        return True
-    return _enter(t, ask, 0, 0, nv)
 
 
-@kernel()
+@kernel(inner=True)
 def _enter(t, ask, level, base, nv):
     """Open a level on the current polygon: its crossing hinges become the candidates."""
     count = expand(t, ask, level, base, nv)
@@ -109,7 +121,7 @@ def _enter(t, ask, level, base, nv):
     return True
 
 
-@kernel()
+@kernel(inner=True)
 def _pop(t):
     """Make the node on top of the stack the current one."""
     scalars, nodes = view(t, "scalars"), view(t, "nodes")
@@ -131,7 +143,7 @@ def _pop(t):
     scalars[HAVE] = 1
 
 
-@kernel()
+@kernel(inner=True)
 def _split(t, ask, level, base, nv, kept, code, depth):
     """Cut the current polygon along its first candidate: one half becomes current, the other goes on the stack."""
     scalars, nodes = view(t, "scalars"), view(t, "nodes")
@@ -163,14 +175,17 @@ def _split(t, ask, level, base, nv, kept, code, depth):
 def walk(t, ask, code, depth, limit):
     """Enumerate the regions of one task: those under the node that ``code`` names among the first ``depth`` splits.
 
-    Returns DONE, FULL, GROW, STOPPED or ERROR; after FULL and GROW it is to be called again. ``ask`` is the address of
+    Returns # A singular value this many times above the error of the maps is not mistaken for zero; below, rows are made afresh.
+SURE = 1e6
+
+DONE, FULL, GROW, STOPPED or ERROR; after FULL and GROW it is to be called again. ``ask`` is the address of
     the judge's callback, ``limit`` the number of regions in the output at which to stop.
     """
     scalars, control = view(t, "scalars"), view(t, "control")
     n_levels = view(t, "offsets").shape[0] - 2
     wide = view(t, "answer_signs").shape[0]
-    if scalars[STARTED] == 0 and not _start(t, ask):
-        return ERROR
+    if scalars[STARTED] == 0:
+        _start(t)
     while True:
         if control[0] != 0 or scalars[N_OUT] >= limit:
             return STOPPED
@@ -199,9 +214,9 @@ def walk(t, ask, code, depth, limit):
         if level == 0 and scalars[DEPTH] < depth and (code >> scalars[DEPTH]) != 0:
             scalars[HAVE] = 0  # this region was reached with fewer splits: it belongs to another task
             continue
-        if n_levels > 0:
+        if level >= 0:
             hash_level(t, level)
-            sync(t, level + 1)
+        sync(t, level + 1)
         if level + 1 < n_levels:
             if not _enter(t, ask, level + 1, base, nv):
                 return ERROR

@@ -9,8 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from splinegeo._jit import kernel
 from splinegeo._types import Array
@@ -91,6 +89,9 @@ def linear_labels(problem: Problem, bits: Array, maps: Array, map_errors: Array,
 
 
 def _components(pairs: Array, n: int) -> tuple[Array, int]:
+    from scipy.sparse import coo_array  # a fifth of a second that most sessions do not need
+    from scipy.sparse.csgraph import connected_components
+
     graph = coo_array((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
     count, found = connected_components(graph, directed=False)
     _, first = np.unique(found, return_index=True)

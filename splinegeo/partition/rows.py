@@ -25,7 +25,7 @@ MOST_TERMS = 2  # a push of more rank-one terms would cost as much as a rebuild
 FAST = {"contract", "reassoc", "nsz"}
 
 
-@kernel(FAST)
+@kernel(FAST, inner=True)
 def _accumulate(a, b, c, d, g, place, h, used):
     """Add to the rows' columns the weights at place[k] times h[4 k : 4 k + 4], k < used (a multiple of four).
 
@@ -49,7 +49,7 @@ def _accumulate(a, b, c, d, g, place, h, used):
             d[u] += abs(w0) * e0 + abs(w1) * e1 + abs(w2) * e2 + abs(w3) * e3
 
 
-@kernel(FAST)
+@kernel(FAST, inner=True)
 def _add_one(a, b, c, d, g, x, y, z, e):
     for i in range(a.shape[0]):
         a[i] += g[i] * x
@@ -58,7 +58,7 @@ def _add_one(a, b, c, d, g, x, y, z, e):
         d[i] += abs(g[i]) * e
 
 
-@kernel(FAST)
+@kernel(FAST, inner=True)
 def _combine(y, g, place, factor, used):
     """Add to y the weights at place[k] times factor[k], k < used (a multiple of four)."""
     for k in range(0, used, 4):
@@ -70,7 +70,7 @@ def _combine(y, g, place, factor, used):
             y[u] += g[p0 + u] * x0 + g[p1 + u] * x1 + g[p2 + u] * x2 + g[p3 + u] * x3
 
 
-@kernel()
+@kernel(inner=True)
 def _set_rounding(t, level, units):
     """Note the rounding of a level: `units` times the largest input's, and what pushes have added."""
     level_f = view(t, "level_f")
@@ -79,7 +79,7 @@ def _set_rounding(t, level, units):
     level_f[level, ROUNDING] = rounding * 1.01
 
 
-@kernel()
+@kernel(inner=True)
 def rebuild(t, level):
     """Make the rows of a level from the activations below it."""
     offsets, rows, level_f = view(t, "offsets"), view(t, "rows"), view(t, "level_f")
@@ -130,7 +130,7 @@ def rebuild(t, level):
     _set_rounding(t, level, terms + 4.0 if terms > 0 else 0.0)
 
 
-@kernel()
+@kernel(inner=True)
 def _flip(t, level, block, j):
     """Add what hinge j of the level below contributes differently now that it changed sides."""
     offsets, rows, level_f = view(t, "offsets"), view(t, "rows"), view(t, "level_f")
@@ -162,7 +162,7 @@ def _flip(t, level, block, j):
     history[level, N_TERMS] = k + 1
 
 
-@kernel()
+@kernel(inner=True)
 def _push(t, level, block, p, x, y, z, e):
     """Add what the rows of the level below contribute differently after a change by weights[p:] times (x, y, z).
 
@@ -203,7 +203,7 @@ def _push(t, level, block, p, x, y, z, e):
     level_f[level, DRIFT] += units * UNIT + 1.01 * view(t, "steep_max")[level - 1] * e
 
 
-@kernel()
+@kernel(inner=True)
 def _pushed(t, level, block):
     """Try to bring the rows of a level up to date by pushes and flips. False where a rebuild is cheaper."""
     offsets, bits, map_bits = view(t, "offsets"), view(t, "bits"), view(t, "map_bits")
@@ -236,14 +236,17 @@ def _pushed(t, level, block):
     return True
 
 
-@kernel()
+@kernel(inner=True)
 def _updated(t, level):
     _set_rounding(t, level, view(t, "inputs")[level] + 8.0 + 4.0 * view(t, "flips")[level])
 
 
-@kernel()
+@kernel(inner=True)
 def sync(t, level):
-    """Bring the rows of a level (>= 1) up to date with the activations below it."""
+    """Bring the rows of a level up to date with the activations below it."""
+    if level == 0:
+        rebuild(t, level)
+        return
     offsets, bits, map_bits = view(t, "offsets"), view(t, "bits"), view(t, "map_bits")
     stamp, version, scalars, history = view(t, "stamp"), view(t, "version"), view(t, "scalars"), view(t, "history")
     frame_list, frame_n, flips = view(t, "frame_list"), view(t, "frame_n"), view(t, "flips")
@@ -292,7 +295,7 @@ def sync(t, level):
     version[level] = scalars[CLOCK]
 
 
-@kernel()
+@kernel(inner=True)
 def refresh(t, level):
     """Rebuild the rows of a level and of those below, whose errors updates have let grow. False where none has."""
     flips, version, stamp, history = view(t, "flips"), view(t, "version"), view(t, "stamp"), view(t, "history")

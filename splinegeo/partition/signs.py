@@ -17,14 +17,14 @@ UNDECIDED, FAILED = 2, 3
 LOOSE = 1e-7
 
 
-@kernel()
+@kernel(inner=True)
 def row_error(t, level, r):
     """Bound on the error of each coefficient of a row."""
     rows = view(t, "rows")
     return 1.01 * (max(rows[3 * (rows.shape[0] // 4) + r], 0.0) + view(t, "rho")[r] * view(t, "level_f")[level, ROUNDING])
 
 
-@kernel()
+@kernel(inner=True)
 def sign(t, ask, level, p, v, r):
     """Sign (-1, 0, 1) of row r at vertex v of the current polygon, stored in row p; FAILED if the judge failed."""
     s = _filtered(t, level, p, r)
@@ -33,7 +33,7 @@ def sign(t, ask, level, p, v, r):
     return _asked(t, ask, level, p, v, r) if s == UNDECIDED else s
 
 
-@kernel()
+@kernel(inner=True)
 def _filtered(t, level, p, r):
     """The sign as far as the error bound decides it."""
     rows, poly = view(t, "rows"), view(t, "poly_f")
@@ -57,7 +57,7 @@ def _filtered(t, level, p, r):
     return UNDECIDED
 
 
-@kernel()
+@kernel(inner=True)
 def _asked(t, ask, level, p, v, r):
     """The same from the judge, who answers for all rows of the level at once."""
     offsets, has_table, table = view(t, "offsets"), view(t, "has_table"), view(t, "table")
@@ -76,7 +76,7 @@ def _asked(t, ask, level, p, v, r):
     return table[v * wide + r - lo]
 
 
-@kernel()
+@kernel(inner=True)
 def _meet(t, level, p, r, k):
     """Float meet of the edge behind the vertex in row p with hinge r's kink, into row k. Whether it is tight enough."""
     rows, f = view(t, "rows"), view(t, "poly_f")
@@ -95,7 +95,7 @@ def _meet(t, level, p, r, k):
     return doubt <= LOOSE * w
 
 
-@kernel()
+@kernel(inner=True)
 def meet(t, ask, level, p, r, k):
     """Put the meet of the edge behind the vertex in row p with hinge r's kink into row k. False where it failed."""
     f, i = view(t, "poly_f"), view(t, "poly_i")
@@ -113,7 +113,7 @@ def meet(t, ask, level, p, r, k):
     return True
 
 
-@kernel()
+@kernel(inner=True)
 def scale_vertex(t, level, p):
     """The vertex in row p divided by a bound on the error of any row of the level there: beyond one, signs are sure."""
     poly, level_f = view(t, "poly_f"), view(t, "level_f")
@@ -130,7 +130,7 @@ def scale_vertex(t, level, p):
     return x * scale, y * scale, w * scale
 
 
-@kernel(FAST)
+@kernel(FAST, inner=True)
 def _first_two(a, b, c, low, high, x0, y0, w0, x1, y1, w1):
     for i in range(a.shape[0]):
         z0 = a[i] * x0 + b[i] * y0 + c[i] * w0
@@ -139,7 +139,7 @@ def _first_two(a, b, c, low, high, x0, y0, w0, x1, y1, w1):
         high[i] = z1 if z0 < z1 else z0
 
 
-@kernel(FAST)
+@kernel(FAST, inner=True)
 def _more(a, b, c, low, high, x0, y0, w0, x1, y1, w1):
     for i in range(a.shape[0]):
         z0 = a[i] * x0 + b[i] * y0 + c[i] * w0
@@ -150,14 +150,14 @@ def _more(a, b, c, low, high, x0, y0, w0, x1, y1, w1):
         high[i] = most if most > high[i] else high[i]
 
 
-@kernel()
+@kernel(inner=True)
 def _mark(low, high, bits, flag):
     for i in range(low.shape[0]):
         bits[i] = low[i] > 0.0
         flag[i] = (low[i] < 1.0) & (high[i] > -1.0)
 
 
-@kernel()
+@kernel(inner=True)
 def classify(t, level, base, nv):
     """Activation of each hinge of a level on the current polygon; the number of those in doubt, listed in `listed`.
 

@@ -10,7 +10,7 @@ from splinegeo.partition.signs import FAILED, classify, meet, row_error, scale_v
 from splinegeo.partition.state import ACTIVE, FLAT, ROOM
 
 
-@kernel()
+@kernel(inner=True)
 def set_bits(t, r, side):
     """Activate, or not, representative r and its twins for the given side of r's kink (0: on it)."""
     twin_start, twin_index, twin_sign = view(t, "twin_start"), view(t, "twin_index"), view(t, "twin_sign")
@@ -19,7 +19,7 @@ def set_bits(t, r, side):
         bits[twin_index[k]] = 1 if side * twin_sign[k] > 0 else 0
 
 
-@kernel()
+@kernel(inner=True)
 def _decide(t, level, base, nv, r, signs):
     """Note that representative r does not cross the current polygon, on which it has these vertex signs."""
     poly_u, hash_side = view(t, "poly_u"), view(t, "hash_side")
@@ -39,7 +39,7 @@ def _decide(t, level, base, nv, r, signs):
         view(t, "hashes")[level + 1, FLAT] ^= zero
 
 
-@kernel()
+@kernel(inner=True)
 def _signs(t, ask, level, base, nv, r, signs):
     """Signs of row r at all vertices: 0 one side only, 1 both sides, 2 failed."""
     positive = negative = False
@@ -53,7 +53,7 @@ def _signs(t, ask, level, base, nv, r, signs):
     return 1 if positive and negative else 0
 
 
-@kernel()
+@kernel(inner=True)
 def expand(t, ask, level, base, nv):
     """Classify a level's hinges on the current polygon; those that cross it become the frame. Their number, or -1."""
     twin, twin_start, twin_index, twin_sign = view(t, "twin"), view(t, "twin_start"), view(t, "twin_index"), view(t, "twin_sign")
@@ -95,7 +95,7 @@ def expand(t, ask, level, base, nv):
     return crossing
 
 
-@kernel()
+@kernel(inner=True)
 def keep_crossing(t, ask, level, base, nv, first, count, top):
     """Copy the candidates that cross the current polygon to `top`; `signs` are those of the first. Number, or -1."""
     candidates, signs, has_table = view(t, "candidates"), view(t, "signs"), view(t, "has_table")
@@ -132,7 +132,7 @@ def keep_crossing(t, ask, level, base, nv, first, count, top):
     return kept
 
 
-@kernel()
+@kernel(inner=True)
 def cut(t, ask, level, base, nv, r):
     """Compute the (at most two) new vertices of a split, in the order of their edges. False where it failed."""
     signs = view(t, "signs")
@@ -145,7 +145,7 @@ def cut(t, ask, level, base, nv, r):
     return True
 
 
-@kernel()
+@kernel(inner=True)
 def half(t, level, base, nv, r, side, into):
     """Write the half of the current polygon on one side of hinge r to rows from `into` on. Its number of vertices."""
     f, i, u, signs = view(t, "poly_f"), view(t, "poly_i"), view(t, "poly_u"), view(t, "signs")
@@ -180,7 +180,7 @@ def half(t, level, base, nv, r, side, into):
     return k - into
 
 
-@kernel()
+@kernel(inner=True)
 def _lay_edge(t, level, r, side, k):
     """Make the edge behind the vertex in row k the kink of hinge r."""
     from_rows, f, u = view(t, "rows"), view(t, "poly_f"), view(t, "poly_u")
@@ -192,7 +192,7 @@ def _lay_edge(t, level, r, side, k):
     u[k, 1] = view(t, "hash_side")[r, 1 if side > 0 else 0]
 
 
-@kernel()
+@kernel(inner=True)
 def hash_level(t, level):
     """Hash of the activations up to this level, from that of the level below."""
     offsets, hashes = view(t, "offsets"), view(t, "hashes")

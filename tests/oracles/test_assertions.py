@@ -97,6 +97,12 @@ def test_maps_fails(part: sg.Partition, monkeypatch: pytest.MonkeyPatch) -> None
         assert_maps(moved)
 
 
+def test_singular_values_fail(part: sg.Partition) -> None:
+    """A common factor does not move nu, nor a rank correlation; here it is seen."""
+    with pytest.raises(AssertionError, match="singular values"):
+        assert_maps(replace(part, singular_values=part.singular_values / 2))
+
+
 def test_strategies_without_hypothesis(monkeypatch: pytest.MonkeyPatch) -> None:
     """The error names the cure."""
     monkeypatch.setitem(sys.modules, "hypothesis", None)

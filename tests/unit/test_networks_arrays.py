@@ -1,16 +1,15 @@
-"""Networks as arrays and as files: exact round trips, and damaged files that are refused."""
+"""Networks as arrays: exact round trips, through a file too, and damaged arrays that are refused."""
 
 from __future__ import annotations
 
-import io
 import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import splinegeo as sg
 from splinegeo._errors import FileFormatError, InvalidArgument, ShapeMismatch
 from splinegeo.networks import (
     Combine,
@@ -20,8 +19,6 @@ from splinegeo.networks import (
     Select,
     SplineNetwork,
     from_arrays,
-    load_network,
-    save_network,
     to_arrays,
 )
 
@@ -54,29 +51,14 @@ def test_round_trips(tmp_path: Path) -> None:
     net = branched()
     assert_equal(net, from_arrays(to_arrays(net)))
     path = tmp_path / "net.npz"
-    save_network(net, path)
-    loaded = load_network(path)
+    sg.save_network(net, path)
+    loaded = sg.load_network(path)
     assert_equal(net, loaded)
     assert [n.name for n in loaded.nodes] == [n.name for n in net.nodes]
     assert all(not n.weight.flags.writeable for n in loaded.nodes if isinstance(n, Linear))
     assert [p.name for p in tmp_path.iterdir()] == ["net.npz"]
     z = np.ones((3, 2))
     assert net(z).tobytes() == loaded(z).tobytes()
-
-
-def test_a_failed_save_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "net.npz"
-    save_network(branched(), path)
-    before = path.read_bytes()
-
-    def full_disk(*_: Any, **__: Any) -> None:
-        raise OSError("no space left on device")
-
-    monkeypatch.setattr(np, "savez", full_disk)
-    with pytest.raises(OSError, match="no space"):
-        save_network(branched(), path)
-    assert path.read_bytes() == before
-    assert [p.name for p in tmp_path.iterdir()] == ["net.npz"]
 
 
 def changed(**entries: Any) -> dict[str, Any]:
@@ -140,80 +122,6 @@ def node(i: int, **entries: Any) -> dict[str, Any]:
 def test_bad_arrays_are_refused(arrays: dict[str, Any], message: str) -> None:
     with pytest.raises(FileFormatError, match=message):
         from_arrays(arrays)
-
-
-def archive(**members: bytes) -> bytes:
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as out:
-        for name, data in members.items():
-            out.writestr(f"{name}.npy", data)
-    return stream.getvalue()
-
-
-def npy(array: np.ndarray, *, pickle: bool = False) -> bytes:
-    stream = io.BytesIO()
-    np.lib.format.write_array(stream, array, allow_pickle=pickle)
-    return stream.getvalue()
-
-
-def declaring(shape: tuple[int, ...]) -> bytes:
-    stream = io.BytesIO()
-    np.lib.format.write_array_header_1_0(stream, {"descr": "<f8", "fortran_order": False, "shape": shape})
-    return stream.getvalue()
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"", "not a network file"),
-        (b"PK\x03\x04 broken", "not a network file"),
-        (b"{}", "not a network file"),
-        (archive(), "no entry 'network'"),
-        (archive(network=b"nonsense"), "not a network file"),
-        (archive(network=npy(np.array([{"a": 1}], dtype=object), pickle=True)), "declares|not a network"),
-        (archive(network=declaring((10**15,))), r"declares 8,000,000,000,000,000 bytes"),
-        (archive(network=declaring((-5,))), "declares|not a network|no entry"),
-    ],
-    ids=range(8),
-)
-def test_bad_files_are_refused(content: bytes, message: str, tmp_path: Path) -> None:
-    path = tmp_path / "bad.npz"
-    path.write_bytes(content)
-    with pytest.raises(FileFormatError, match=message) as caught:
-        load_network(path)
-    assert "bad.npz" in str(caught.value)
-
-
-def test_every_truncation_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "net.npz"
-    save_network(branched(), path)
-    content = path.read_bytes()
-    for length in range(0, len(content), 37):
-        path.write_bytes(content[:length])
-        with pytest.raises(FileFormatError):
-            load_network(path)
-
-
-def test_flipped_bytes_are_refused_or_harmless(tmp_path: Path) -> None:
-    path = tmp_path / "net.npz"
-    save_network(branched(), path)
-    content = path.read_bytes()
-    net = branched()
-    rng = np.random.default_rng(0)
-    for _ in range(300):
-        damaged = bytearray(content)
-        damaged[rng.integers(len(content))] ^= 1 << rng.integers(8)
-        path.write_bytes(damaged)
-        try:
-            loaded = load_network(path)
-        except FileFormatError:
-            continue
-        assert loaded(np.ones(2)).tobytes() == net(np.ones(2)).tobytes()
-
-
-def test_there_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        load_network(tmp_path / "none.npz")
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,13 @@
-"""A network as arrays and as a file: a JSON description of the nodes beside their numbers, without pickle.
+"""A network as named arrays: a JSON description of the nodes beside their numbers, without pickle.
 
-The round trip is exact. Everything that is read is checked, sizes before memory is taken for them.
+The round trip is exact, and everything that is read is checked. `splinegeo.save_network` and `splinegeo.load_network`
+keep these arrays in a file.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import tempfile
-import zipfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +20,6 @@ from splinegeo.networks.graph import Combine, Input, Knot, Linear, Node, Select,
 FORMAT = "splinegeo network"
 VERSION = 1
 MAX_HEADER = 2**26  # bytes of JSON
-MAX_BYTES = 2**33  # of all arrays together
 HEADER = "network"
 
 KINDS: dict[str, type[Node]] = {kind.__name__: kind for kind in (Input, Linear, Combine, Select, Knot)}
@@ -89,63 +84,6 @@ def from_arrays(mapping: Mapping[str, Any]) -> SplineNetwork:
         return SplineNetwork(tuple(nodes), output, *shapes)
     except SplineGeoError as error:
         raise FileFormatError(f"the file does not hold a network: {error}") from error
-
-
-def save_network(network: SplineNetwork, path: str | os.PathLike[str]) -> None:
-    """Write ``network`` to ``path`` (.npz), completely or not at all: a temporary file is synced, then renamed."""
-    target = Path(path)
-    handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            np.savez(stream, allow_pickle=False, **to_arrays(network))
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
-
-
-def load_network(path: str | os.PathLike[str]) -> SplineNetwork:
-    """Read a network that `save_network` wrote. Nothing in the file is executed.
-
-    Raises:
-        FileFormatError: the file is not such a file, is damaged, or declares an absurd size.
-        FileNotFoundError: there is no file.
-    """
-    try:
-        with open(path, "rb") as stream, zipfile.ZipFile(stream) as archive:
-            names = [name for name in archive.namelist() if name.endswith(".npy")]
-            _check_sizes(archive, names)
-            arrays = {}
-            for name in names:
-                with archive.open(name) as member:
-                    arrays[name.removesuffix(".npy")] = np.lib.format.read_array(member, allow_pickle=False)
-            return from_arrays(arrays)
-    except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError, RuntimeError, zipfile.LargeZipFile) as error:
-        if isinstance(error, SplineGeoError):
-            raise FileFormatError(f"{os.fspath(path)}: {error}") from error
-        raise FileFormatError(f"{os.fspath(path)} is not a network file of splinegeo: {error}.") from error
-
-
-def _check_sizes(archive: zipfile.ZipFile, names: list[str]) -> None:
-    """Declared and compressed sizes, from the headers alone."""
-    total = 0
-    for name in names:
-        info = archive.getinfo(name)
-        with archive.open(name) as member:
-            version = np.lib.format.read_magic(member)
-            read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-            if version not in read:
-                raise FileFormatError(f"array '{name}' has format version {version}.")
-            shape, _, dtype = read[version](member)
-        size = int(np.prod([int(n) for n in shape], dtype=object)) * dtype.itemsize
-        total += size
-        if dtype.hasobject or size > info.file_size:
-            raise FileFormatError(f"array '{name}' declares {size:,} bytes and holds {info.file_size:,}.")
-        if total > MAX_BYTES:
-            raise FileFormatError(f"its arrays take more than {MAX_BYTES:,} bytes.")
 
 
 def _header(mapping: Mapping[str, Any]) -> dict[str, Any]:
