@@ -9,7 +9,8 @@ BIN := $(VENV)/bin
 # The version is pinned and comes first: a looser request, with no torch installed, pulls gigabytes of CUDA libraries.
 TORCH ?= torch==2.13.0
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-PYTEST_ARGS ?=
+# Two processes; `make unit PYTEST_ARGS=` for one, `PYTEST_ARGS='-k locate'` for some tests.
+PYTEST_ARGS ?= -n 2
 OUT ?= demo
 
 export MPLBACKEND := Agg

@@ -29,12 +29,13 @@ def print_report(part: Partition, title: str) -> None:
         "linear regions (affine maps)": f"{part.n_linear_regions:,}",
         "vertices": f"{len(part.vertices):,}",
         "edges": f"{len(part.edge_vertices):,} ({inner:,} between two regions)",
-        "complete": "yes" if part.complete else f"NO: {part.stop_reason}",
+        "complete": "yes" if part.complete else f"NO: {part.stop_reason}; {part.coverage:.1%} of the area",
     }
     for row in rows.items():
         counts.add_row(*row)
     console.print(counts)
     if part.n_regions:
+        console.print()
         console.print(_statistics(part))
 
 

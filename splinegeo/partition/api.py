@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def partition(
     net: nn.Module | SplineNetwork,
     domain: Box | Polygon,
-    slice: Slice | None = None,  # noqa: A002 - the field's word, and the name of the attribute
+    slice: Slice | None = None,
     *,
     budget: Budget | None = None,
     threads: int | None = None,
@@ -47,7 +47,9 @@ def partition(
     if not isinstance(domain, (Box, Polygon)):
         raise WrongType(f"partition: the domain is a Box or a Polygon, not {type(domain).__name__}")
     if domain.dim != 2:
-        raise ShapeMismatch(f"partition: the domain is {domain.dim}-dimensional; partitions are of 2-dimensional slices")
+        raise ShapeMismatch(
+            f"partition: the domain is {domain.dim}-dimensional; partitions are of 2-dimensional slices"
+        )
     if slice is not None and not isinstance(slice, Slice):
         raise WrongType(f"partition: slice is a Slice or None, not {type(slice).__name__}")
     if budget is not None and not isinstance(budget, Budget):
@@ -62,7 +64,9 @@ def partition(
                 f"partition: the network takes {net.n_inputs} inputs, the domain has 2 coordinates; "
                 f"give a plane through its latent space, slice=Slice(origin, basis) or Slice.through(z0, z1, z2)"
             )
-        raise ShapeMismatch(f"partition: the slice lies in R^{plane.ambient_dim}, the network takes {net.n_inputs} inputs")
+        raise ShapeMismatch(
+            f"partition: the slice lies in R^{plane.ambient_dim}, the network takes {net.n_inputs} inputs"
+        )
     if plane.dim != 2:
         raise ShapeMismatch(f"partition: the slice is {plane.dim}-dimensional, the domain 2-dimensional")
     problem = Problem.of(net, plane.origin, plane.basis, domain.vertices)
@@ -78,7 +82,9 @@ def _run(problem: Problem, budget: Budget, threads: int, progress: bool) -> tupl
         return enumerate_regions(problem, budget, threads, step)
 
 
-def _result(net: SplineNetwork, domain: Box | Polygon, plane: Slice, arrays: dict[str, Array], reason: str) -> Partition:
+def _result(
+    net: SplineNetwork, domain: Box | Polygon, plane: Slice, arrays: dict[str, Array], reason: str
+) -> Partition:
     stored = {k: v for k, v in arrays.items() if k in Partition.__dataclass_fields__}
     for array in stored.values():
         array.flags.writeable = False

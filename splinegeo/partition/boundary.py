@@ -84,7 +84,9 @@ def _refined(part: Partition, weight: Array, bias: Array) -> tuple[dict[str, Arr
 def _read(part: Partition, found: dict[str, Array], problem: Problem, first: int, size: int) -> Boundary:
     index = part._pattern_index
     owner = _owners(found["packed_patterns"], first, index)
-    above = np.unpackbits(found["packed_patterns"], axis=1, count=first + size, bitorder="little")[:, first:].astype(bool)
+    above = np.unpackbits(found["packed_patterns"], axis=1, count=first + size, bitorder="little")[:, first:].astype(
+        bool
+    )
     sides, offsets, flips = found["edge_regions"], found["edge_breakpoint_offsets"], found["edge_breakpoints"]
     crossing = np.zeros(len(sides), bool)
     crossing[np.repeat(np.arange(len(sides)), np.diff(offsets))[flips == first]] = True
@@ -93,7 +95,9 @@ def _read(part: Partition, found: dict[str, Array], problem: Problem, first: int
     is_flat = np.zeros(len(owner), bool)
     is_flat[flat] = True
     touching = [e for e in np.nonzero(~crossing)[0] if judge.maybe_zero(e, 0) and judge.zero(e, 0)]
-    chosen = [e for e in sorted([*np.nonzero(crossing)[0], *touching]) if not any(is_flat[r] for r in sides[e] if r >= 0)]
+    chosen = [
+        e for e in sorted([*np.nonzero(crossing)[0], *touching]) if not any(is_flat[r] for r in sides[e] if r >= 0)
+    ]
     kept = []
     for e in chosen:
         near = [r for r in sides[e] if r >= 0]
@@ -103,8 +107,12 @@ def _read(part: Partition, found: dict[str, Array], problem: Problem, first: int
     segments = found["vertices"][found["edge_vertices"][edges]].reshape(-1, 2, 2)
     owners = owner[sides[edges, 0]] if len(edges) else np.zeros(0, np.int64)
     inside = owners >= 0
-    whole = [r for r in flat if all(above[r, k] or (judge.maybe_flat(r, k) and judge.flat(r, k)) for k in range(1, size))]
-    return Boundary(segments[inside], owners[inside], np.unique(owner[whole][owner[whole] >= 0]) if whole else np.zeros(0, np.int64))
+    whole = [
+        r for r in flat if all(above[r, k] or (judge.maybe_flat(r, k) and judge.flat(r, k)) for k in range(1, size))
+    ]
+    return Boundary(
+        segments[inside], owners[inside], np.unique(owner[whole][owner[whole] >= 0]) if whole else np.zeros(0, np.int64)
+    )
 
 
 def _owners(packed: Array, n_breakpoints: int, index: dict[bytes, int]) -> Array:

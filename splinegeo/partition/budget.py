@@ -31,7 +31,11 @@ class Budget:
             value = getattr(self, name)
             if value is None:
                 continue
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or (name != "seconds" and value != int(value)):
+            if (
+                isinstance(value, bool)
+                or not isinstance(value, (int, float))
+                or (name != "seconds" and value != int(value))
+            ):
                 kind = "a number" if name == "seconds" else "a whole number"
                 raise WrongType(f"Budget({name}={value!r}): {kind} is expected, or None for no limit")
             if not value > 0 or math.isnan(value):

@@ -84,7 +84,10 @@ class ExactNetwork:
         columns = [*coordinates, one]
         return Value(
             [
-                tuple(sum(int(v * (1 << e)) * col[k] for v, col in zip(row, columns, strict=True)) for k in range(len(one)))
+                tuple(
+                    sum(int(v * (1 << e)) * col[k] for v, col in zip(row, columns, strict=True))
+                    for k in range(len(one))
+                )
                 for row in rows
             ],
             e,
@@ -98,14 +101,18 @@ class ExactNetwork:
                 weight, e = self._weight(i, node.weight)
                 columns = fmpz_mat(len(x[0].rows), len(one), [v for row in x[0].rows for v in row])
                 product = (weight * columns).tolist()
-                return _add_constant(Value([tuple(map(int, row)) for row in product], e + x[0].e), *self._vector(i, "b", node.bias), one)
+                return _add_constant(
+                    Value([tuple(map(int, row)) for row in product], e + x[0].e), *self._vector(i, "b", node.bias), one
+                )
             case Combine():
                 parts = []
                 for k, (v, scale) in enumerate(zip(x, node.scales, strict=True)):
                     n, e = self._vector(i, f"s{k}", scale)
                     parts.append(Value([tuple(m * a for a in row) for m, row in zip(n, v.rows, strict=True)], v.e + e))
                 total = _align(parts)
-                rows = [tuple(map(sum, zip(*group, strict=True))) for group in zip(*(p.rows for p in total), strict=True)]
+                rows = [
+                    tuple(map(sum, zip(*group, strict=True))) for group in zip(*(p.rows for p in total), strict=True)
+                ]
                 return _add_constant(Value(rows, total[0].e), *self._vector(i, "b", node.bias), one)
             case Select():
                 whole = [row for v in _align(x) for row in v.rows]
@@ -117,10 +124,12 @@ class ExactNetwork:
         """The value of knot i whose unit u is on piece pieces[u]."""
         node = self.network.nodes[i]
         assert isinstance(node, Knot)
-        n, k = node.slopes.shape
+        k = node.slopes.shape[1]
         slopes, es = self._vector(i, "slopes", node.slopes)
         if (i, "offsets") not in self._vectors:
-            self._vectors[i, "offsets"] = integers_of([o for row in zip(node.breakpoints, node.slopes, node.value, strict=True) for o in _offsets(*row)])
+            self._vectors[i, "offsets"] = integers_of(
+                [o for row in zip(node.breakpoints, node.slopes, node.value, strict=True) for o in _offsets(*row)]
+            )
         offsets, eo = self._vectors[i, "offsets"]
         e = max(x.e + es, eo)
         up, uo = e - x.e - es, e - eo
@@ -186,7 +195,9 @@ def _float(a: int, e: int) -> tuple[float, float]:
 
 def _offsets(t: Array, s: Array, value: float) -> list[Fraction]:
     """Intercept of each piece of a unit's function."""
-    out = [Fraction(float(value)) - Fraction(float(s[0])) * Fraction(float(t[0]))] if len(t) else [Fraction(float(value))]
+    out = (
+        [Fraction(float(value)) - Fraction(float(s[0])) * Fraction(float(t[0]))] if len(t) else [Fraction(float(value))]
+    )
     for k in range(len(t)):
         out.append(out[-1] + (Fraction(float(s[k])) - Fraction(float(s[k + 1]))) * Fraction(float(t[k])))
     return out
@@ -200,4 +211,10 @@ def _align(values: list[Value]) -> list[Value]:
 def _add_constant(x: Value, n: list[int], e: int, one: tuple[int, ...]) -> Value:
     top = max(x.e, e)
     up, uc = top - x.e, top - e
-    return Value([tuple((a << up) + (c << uc) * w for a, w in zip(row, one, strict=True)) for row, c in zip(x.rows, n, strict=True)], top)
+    return Value(
+        [
+            tuple((a << up) + (c << uc) * w for a, w in zip(row, one, strict=True))
+            for row, c in zip(x.rows, n, strict=True)
+        ],
+        top,
+    )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from math import frexp, gcd, ldexp, lcm
+from math import frexp, gcd, lcm, ldexp
 
 import numpy as np
 
@@ -52,12 +52,15 @@ class Frame:
     def exact_corners(self) -> list[tuple[Fraction, Fraction]]:
         """The corners in frame coordinates, as rationals."""
         return [
-            tuple((Fraction(float(u)) - Fraction(c)) / Fraction(s) for u, c, s in zip(row, self.centre, self.scale, strict=True))
+            tuple(
+                (Fraction(float(u)) - Fraction(c)) / Fraction(s)
+                for u, c, s in zip(row, self.centre, self.scale, strict=True)
+            )
             for row in self.corners
         ]  # type: ignore[misc]
 
     def exact_edges(self) -> list[tuple[int, int, int]]:
-        """Integers (a, b, c) of each edge's line a x + b y + c = 0, positive inside; edge k joins corners k and k + 1."""
+        """Integers (a, b, c) of the line a x + b y + c = 0 of each edge, positive inside; edge k starts at corner k."""
         corners, lines = self.exact_corners(), []
         for (x0, y0), (x1, y1) in zip(corners, corners[1:] + corners[:1], strict=True):
             line = (y0 - y1, x1 - x0, x0 * y1 - x1 * y0)

@@ -30,7 +30,9 @@ class Layout:
         self.depth = [0] * len(nodes)
         for i, node in enumerate(nodes):
             self.depth[i] = max((self.depth[k] for k in node.inputs), default=0) + isinstance(node, Knot)
-        self.members: dict[int, list[tuple[int, int, int]]] = {i: [] for i, n in enumerate(nodes) if isinstance(n, Knot)}
+        self.members: dict[int, list[tuple[int, int, int]]] = {
+            i: [] for i, n in enumerate(nodes) if isinstance(n, Knot)
+        }
         for level, here in places.items():
             for position, (node, unit, which) in enumerate(here):
                 self.members[node].append((unit, which, self.offsets[level] + position))

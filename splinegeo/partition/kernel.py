@@ -20,7 +20,21 @@ from splinegeo.partition.rows import MOST_TERMS, refresh, sync
 from splinegeo.partition.signs import row_error
 from splinegeo.partition.split import cut, expand, half, hash_level, keep_crossing, set_bits
 from splinegeo.partition.state import (
-    ACTIVE, BASE, C0, C_OUT, CAND_TOP, CN, DEPTH, HAVE, LEVEL, N_OUT, N_TERMS, N_VERTICES, POOL_TOP, ROOM, SP,
+    ACTIVE,
+    BASE,
+    C0,
+    C_OUT,
+    CAND_TOP,
+    CN,
+    DEPTH,
+    HAVE,
+    LEVEL,
+    N_OUT,
+    N_TERMS,
+    N_VERTICES,
+    POOL_TOP,
+    ROOM,
+    SP,
     STARTED,
 )  # fmt: skip
 
@@ -175,10 +189,7 @@ def _split(t, ask, level, base, nv, kept, code, depth):
 def walk(t, ask, code, depth, limit):
     """Enumerate the regions of one task: those under the node that ``code`` names among the first ``depth`` splits.
 
-    Returns # A singular value this many times above the error of the maps is not mistaken for zero; below, rows are made afresh.
-SURE = 1e6
-
-DONE, FULL, GROW, STOPPED or ERROR; after FULL and GROW it is to be called again. ``ask`` is the address of
+    Returns DONE, FULL, GROW, STOPPED or ERROR; after FULL and GROW it is to be called again. ``ask`` is the address of
     the judge's callback, ``limit`` the number of regions in the output at which to stop.
     """
     scalars, control = view(t, "scalars"), view(t, "control")

@@ -184,7 +184,9 @@ def join(parts: list[dict[str, Array]], problem: Problem, cap: int, complete: bo
     """One set of arrays from those of all tasks: the fields of a `Partition`, maps, singular values and doubts."""
     corners = np.concatenate([p["corners"] for p in parts]).astype(np.int64)
     starts = np.r_[0, np.cumsum([len(p["key"]) for p in parts])]
-    twin = np.concatenate([np.where(p["twin"] >= 0, p["twin"] + s, p["twin"]) for p, s in zip(parts, starts, strict=False)])
+    twin = np.concatenate(
+        [np.where(p["twin"] >= 0, p["twin"] + s, p["twin"]) for p, s in zip(parts, starts, strict=False)]
+    )
     n = min(len(corners), cap)
     offsets = np.r_[0, np.cumsum(corners[:n])].astype(np.int64)
     c = int(offsets[-1])
@@ -195,7 +197,8 @@ def join(parts: list[dict[str, Array]], problem: Problem, cap: int, complete: bo
     if complete and (twin == UNMATCHED).any():
         where = xy[np.argmax(twin == UNMATCHED)]
         raise SplineGeoError(
-            f"internal error: the partition is not watertight near {problem.frame.to_slice(where)}; please report the network"
+            f"internal error: the partition is not watertight near {problem.frame.to_slice(where)}; "
+            f"please report the network"
         )
     sigma, noise, maps, bits = (np.concatenate([p[k] for p in parts])[:n] for k in ("sigma", "noise", "maps", "bits"))
     for p in parts:

@@ -17,8 +17,8 @@ from splinegeo._types import Array
 from splinegeo.networks.graph import Combine, Input, Knot, Linear, Select, SplineNetwork
 
 if TYPE_CHECKING:
-    from splinegeo.partition.exact import Value
     from splinegeo.partition.enumerate import Problem
+    from splinegeo.partition.exact import Value
 
 EPS = 2.0**-53
 
@@ -65,7 +65,10 @@ def float_bits(network: SplineNetwork, origin: Array, basis: Array, points: Arra
                     v, e, size = v + s * xv, e + np.abs(s) * xe, size + np.abs(s * xv)
                 out = v, (e + (len(x) + 3) * EPS * size) * 1.01
             case Select():
-                out = np.concatenate([v for v, _ in x], 1)[:, node.index], np.concatenate([e for _, e in x], 1)[:, node.index]
+                out = (
+                    np.concatenate([v for v, _ in x], 1)[:, node.index],
+                    np.concatenate([e for _, e in x], 1)[:, node.index],
+                )
             case Knot():
                 v, e = x[0]
                 live = node.slopes[:, 1:] != node.slopes[:, :-1]

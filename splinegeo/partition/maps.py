@@ -14,7 +14,11 @@ CHUNK_BYTES = 1 << 26
 
 def unpack(packed: Array, n_breakpoints: int) -> Array:
     """Activation bits (n, B) of packed patterns."""
-    return np.unpackbits(packed, axis=1, count=n_breakpoints, bitorder="little") if n_breakpoints else np.zeros((len(packed), 0), np.uint8)
+    return (
+        np.unpackbits(packed, axis=1, count=n_breakpoints, bitorder="little")
+        if n_breakpoints
+        else np.zeros((len(packed), 0), np.uint8)
+    )
 
 
 def knot_pieces(network: SplineNetwork, bits: Array) -> dict[int, Array]:

@@ -42,11 +42,14 @@ PLAN = {
     "hash_side": (_U, 2),  # (H, 2) of the bits active on the negative / positive side of a representative
     "hash_zero": (_U, 1),  # (H,) xor-ed over the hinges that vanish
     "corners": (_F, 8),  # the domain: homogeneous corner and its error, line of the edge behind it and its error
-    "column_scale": (_F, 1),  # (2,) from frame to slice coordinates for the columns of A
+    "column_scale": (_F, 1),  # (2,) from engine rows in the frame to A in slice coordinates
 }
 STATE = {
     "scalars": (_I, 1),
-    "rows": (_F, 1),  # (4 R,) of each row in the current region: coefficients of x, y, 1; bound on the error it inherits
+    "rows": (
+        _F,
+        1,
+    ),  # (4 R,) of each row in the current region: coefficients of x, y, 1; bound on the error it inherits
     "history": (_I, 4),  # (L + 1, 4) see N_TERMS in state.py
     "history_f": (_F, 8),  # (L + 1, 8) three coefficients and an error for each rank-one change
     "bits": (types.int8, 1),  # activation of each hinge, padded
@@ -105,7 +108,9 @@ def view(typing_context: Any, table: Any, name: Any) -> Any:
         result = context.make_array(array)(context, builder)
         size = context.get_abi_sizeof(context.get_data_type(item))
         shape = [length] if columns == 1 else [length, ir.Constant(i64, columns)]
-        strides = [ir.Constant(i64, size)] if columns == 1 else [ir.Constant(i64, size * columns), ir.Constant(i64, size)]
+        strides = (
+            [ir.Constant(i64, size)] if columns == 1 else [ir.Constant(i64, size * columns), ir.Constant(i64, size)]
+        )
         context.populate_array(
             result,
             data=builder.inttoptr(address, context.get_data_type(item).as_pointer()),
@@ -138,7 +143,11 @@ class Table:
 
     def __setitem__(self, name: str, array: Array) -> None:
         item, columns = FIELDS[name]
-        if array.dtype != np.dtype(str(item)) or array.ndim != (1 if columns == 1 else 2) or not array.flags.c_contiguous:
+        if (
+            array.dtype != np.dtype(str(item))
+            or array.ndim != (1 if columns == 1 else 2)
+            or not array.flags.c_contiguous
+        ):
             raise AssertionError(f"{name}: {array.dtype} {array.shape} is not what kernels expect")
         if columns > 1 and array.shape[1] != columns:
             raise AssertionError(f"{name}: {array.shape[1]} columns, not {columns}")

@@ -12,6 +12,7 @@ import numpy as np
 
 from splinegeo._jit import kernel
 from splinegeo._types import Array
+from splinegeo.partition.ranks import fresh_rows
 
 if TYPE_CHECKING:
     from splinegeo.partition.enumerate import Problem
@@ -33,10 +34,10 @@ def _spread(offsets, block_start, block_source, block_offset, weights, slopes, a
                     for i in range(n):
                         if weights[place + i] != 0.0:
                             reached[offsets[level] + i] = True
+    found = False
     for i in range(offsets[levels], offsets[levels + 1]):
-        if reached[i]:
-            return True
-    return False
+        found |= reached[i]
+    return found
 
 
 @kernel()
@@ -53,16 +54,28 @@ def _close_pairs(maps, noise, sides, close):
             close[e] = not gap > 1.01 * (noise[p] + noise[q])
 
 
-def linear_labels(problem: Problem, bits: Array, maps: Array, map_errors: Array, edge_regions: Array) -> tuple[Array, int]:
+def projected_rows(problem: Problem, packed: Array, errors: Array) -> tuple[Array, Array]:
+    """A few random combinations of the outputs (N, 4, 3), to tell maps apart that were not kept, and their errors (N,).
+
+    Rows that agree prove nothing, rows that differ by more than their errors do.
+    """
+    n_rows = len(fresh_rows(problem, packed[:1])[0])
+    weights = np.random.default_rng(0).choice([-1.0, 1.0], (4, n_rows))
+    step = max(1, (1 << 23) // (3 * n_rows))
+    parts = [weights @ fresh_rows(problem, packed[k : k + step]) for k in range(0, len(packed), step)]
+    # A fresh pass is no worse than the kernel's rows; the sum over n_rows of them adds its own rounding.
+    return np.ascontiguousarray(np.concatenate(parts)), 4.0 * n_rows * errors
+
+
+def linear_labels(
+    problem: Problem, bits: Array, maps: Array, map_errors: Array, edge_regions: Array
+) -> tuple[Array, int]:
     """The linear region (N,) of each region, numbered in order of appearance, and their number.
 
     bits (N, .) packed hinge activations, maps (N, rows, 3) engine rows with entrywise errors map_errors (N,).
     """
     close = np.zeros(len(edge_regions), np.bool_)
-    if len(maps):
-        _close_pairs(maps, map_errors, edge_regions, close)
-    elif len(close):
-        close[:] = edge_regions[:, 1] >= 0
+    _close_pairs(maps, map_errors, edge_regions, close)
     plan = problem.plan
     hinges = int(plan["offsets"][-2])
     reached = np.zeros(int(plan["offsets"][-1]), np.bool_)

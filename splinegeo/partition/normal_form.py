@@ -277,7 +277,9 @@ def _stack(parts: list[tuple[_Expression, Array, Array]]) -> Level:
     blocks = {}
     for k in sources:
         width = next(e.terms[k].value.shape[1] for e, _, _ in parts if k in e.terms)
-        blocks[k] = np.concatenate([e.terms[k].value if k in e.terms else np.zeros((len(s), width)) for e, s, _ in parts])
+        blocks[k] = np.concatenate(
+            [e.terms[k].value if k in e.terms else np.zeros((len(s), width)) for e, s, _ in parts]
+        )
         errors = errors + np.concatenate(
             [
                 np.zeros(len(s)) if k not in e.terms or e.terms[k].error is None else e.terms[k].error.sum(1)

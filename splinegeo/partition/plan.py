@@ -51,6 +51,7 @@ def build(levels: list[Level], frame: Frame) -> tuple[dict[str, Array], int]:
     corners, corner_error = frame.corner_rows()
     edges, edge_error = frame.edge_rows()
     exact, grid = _exact_levels(levels, edges, edge_error, corners, corner_error, slack)
+    exponent = int(levels[-1].exponents[0]) if levels[-1].n else 0
     plan = {
         "offsets": offsets,
         "constant": np.ascontiguousarray(constant.T).ravel(),
@@ -75,9 +76,9 @@ def build(levels: list[Level], frame: Frame) -> tuple[dict[str, Array], int]:
         "hash_side": np.stack([hn, hp], 1),
         "hash_zero": hash_zero_class,
         "corners": np.concatenate([corners, corner_error[:, None], edges, edge_error[:, None]], 1),
-        "column_scale": 1 / np.array(frame.scale),
+        "column_scale": np.ldexp(1 / np.array(frame.scale), exponent),
     }
-    return plan, int(levels[-1].exponents[0]) if levels[-1].n else 0
+    return plan, exponent
 
 
 def _scale_rows(levels: list[Level]) -> None:

@@ -21,7 +21,9 @@ def is_chain(problem: Problem) -> bool:
     above = slice(int(plan["offsets"][1]), None) if levels else slice(0, 0)
     direct = plan["constant"][:total][above].any() or plan["constant"][total : 2 * total][above].any()
     starts = plan["block_start"]
-    narrow = (np.diff(starts) <= 1).all() and (plan["block_source"] == np.arange(levels)[: len(plan["block_source"])]).all()
+    narrow = (np.diff(starts) <= 1).all() and (
+        plan["block_source"] == np.arange(levels)[: len(plan["block_source"])]
+    ).all()
     return bool(levels and not direct and narrow and len(plan["block_source"]) == levels)
 
 
@@ -81,7 +83,7 @@ def frame_origin(problem: Problem) -> Array:
 def exact_sigma(problem: Problem, bits: Array) -> tuple[Array, Array]:
     """Singular values (2,) in slice coordinates and engine rows (D, 3), correctly rounded, from packed activations."""
     value = problem.judge(bits).maps(len(problem.layout.places))
-    scale = [int(round(np.log2(s))) for s in problem.frame.scale]
+    scale = [round(np.log2(s)) for s in problem.frame.scale]
     low = min(-scale[0], -scale[1])
     p = [row[0] << (-scale[0] - low) for row in value.rows]
     q = [row[1] << (-scale[1] - low) for row in value.rows]

@@ -20,7 +20,7 @@ from splinegeo.partition.geometry import areas, inner_points
 from splinegeo.partition.link import hinge_bits
 from splinegeo.partition.locate import patterns_at
 from splinegeo.partition.maps import maps_of_patterns, unpack
-from splinegeo.partition.merging import linear_labels
+from splinegeo.partition.merging import linear_labels, projected_rows
 
 if TYPE_CHECKING:
     import networkx
@@ -150,7 +150,7 @@ class Partition:
 
     @cached_property
     def interior_points(self) -> Array:
-        """(N, 2) the centroid of each region's corners; a sliver thinner than float64 resolves may round onto its edge."""
+        """(N, 2) the mean of each region's corners; in a sliver thinner than float64 resolves it may lie on an edge."""
         return inner_points(self.vertices, self.region_offsets, self.corner_vertices)
 
     @property
@@ -238,7 +238,9 @@ class Partition:
         """
         return output_densities(self.psi, self.rank, self.domain.volume)
 
-    def summary(self, name: Literal["psi", "nu", "volume"] = "psi", quantiles: Sequence[float] = (0.05, 0.5, 0.95)) -> Summary:
+    def summary(
+        self, name: Literal["psi", "nu", "volume"] = "psi", quantiles: Sequence[float] = (0.05, 0.5, 0.95)
+    ) -> Summary:
         """Area-weighted statistics of a descriptor over the regions.
 
         Raises:
@@ -309,7 +311,9 @@ class Partition:
         bits = unpack(self.packed_patterns[k : k + 1], self.network.n_breakpoints)[0].astype(bool)
         s = self.singular_values[k : k + 1]
         scaling, local_rank = float(psi(s, shape=self._map_shape)[0]), float(nu(s)[0])
-        return Region(k, self.polygons[k], bits, self.neighbors[k], a[0], b[0], scaling, local_rank, float(self.volumes[k]))
+        return Region(
+            k, self.polygons[k], bits, self.neighbors[k], a[0], b[0], scaling, local_rank, float(self.volumes[k])
+        )
 
     def __iter__(self) -> Iterator[Region]:
         return (self[k] for k in range(self.n_regions))
@@ -355,7 +359,12 @@ class Partition:
         from splinegeo.plot.svg import partition_svg
 
         return partition_svg(
-            self.vertices, self.region_offsets, self.corner_vertices, self.domain.vertices, self.psi, volumes=self.volumes
+            self.vertices,
+            self.region_offsets,
+            self.corner_vertices,
+            self.domain.vertices,
+            self.psi,
+            volumes=self.volumes,
         )
 
     # -- derived, kept -------------------------------------------------------------------------------------------------
@@ -371,7 +380,10 @@ class Partition:
     @cached_property
     def _linear(self) -> tuple[Array, int]:
         bits = hinge_bits(self.packed_patterns, self._problem.bits, self.network.n_breakpoints)
-        return linear_labels(self._problem, bits, self.compressed_maps, self.map_errors, self.edge_regions)
+        maps, errors = self.compressed_maps, self.map_errors
+        if not len(maps) and len(bits):
+            maps, errors = projected_rows(self._problem, self.packed_patterns, errors)
+        return linear_labels(self._problem, bits, maps, errors, self.edge_regions)
 
     @cached_property
     def _pattern_index(self) -> dict[bytes, int]:

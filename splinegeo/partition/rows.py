@@ -158,7 +158,12 @@ def _flip(t, level, block, j):
     if k < MOST_TERMS:
         history[level, 2 + k] = p
         f = 4 * k
-        history_f[level, f], history_f[level, f + 1], history_f[level, f + 2], history_f[level, f + 3] = x, y, z, max(e, 0.0)
+        history_f[level, f], history_f[level, f + 1], history_f[level, f + 2], history_f[level, f + 3] = (
+            x,
+            y,
+            z,
+            max(e, 0.0),
+        )
     history[level, N_TERMS] = k + 1
 
 

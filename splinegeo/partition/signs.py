@@ -21,7 +21,9 @@ LOOSE = 1e-7
 def row_error(t, level, r):
     """Bound on the error of each coefficient of a row."""
     rows = view(t, "rows")
-    return 1.01 * (max(rows[3 * (rows.shape[0] // 4) + r], 0.0) + view(t, "rho")[r] * view(t, "level_f")[level, ROUNDING])
+    return 1.01 * (
+        max(rows[3 * (rows.shape[0] // 4) + r], 0.0) + view(t, "rho")[r] * view(t, "level_f")[level, ROUNDING]
+    )
 
 
 @kernel(inner=True)
@@ -185,7 +187,9 @@ def classify(t, level, base, nv):
     count = 0
     i = 0
     while i < n:
-        if (flag[i] | flag[i + 1] | flag[i + 2] | flag[i + 3] | flag[i + 4] | flag[i + 5] | flag[i + 6] | flag[i + 7]) != 0:
+        if (
+            flag[i] | flag[i + 1] | flag[i + 2] | flag[i + 3] | flag[i + 4] | flag[i + 5] | flag[i + 6] | flag[i + 7]
+        ) != 0:
             for k in range(i, min(i + 8, n)):
                 if flag[k] != 0:
                     listed[count] = k

@@ -56,7 +56,12 @@ def _signs(t, ask, level, base, nv, r, signs):
 @kernel(inner=True)
 def expand(t, ask, level, base, nv):
     """Classify a level's hinges on the current polygon; those that cross it become the frame. Their number, or -1."""
-    twin, twin_start, twin_index, twin_sign = view(t, "twin"), view(t, "twin_start"), view(t, "twin_index"), view(t, "twin_sign")
+    twin, twin_start, twin_index, twin_sign = (
+        view(t, "twin"),
+        view(t, "twin_start"),
+        view(t, "twin_index"),
+        view(t, "twin_sign"),
+    )
     frame_list, listed, scratch, flag = view(t, "frame_list"), view(t, "listed"), view(t, "scratch"), view(t, "flag")
     has_table, signs, bits, hashes = view(t, "has_table"), view(t, "signs"), view(t, "bits"), view(t, "hashes")
     offsets = view(t, "offsets")

@@ -8,7 +8,9 @@ from splinegeo._types import Array
 from splinegeo.partition.memory import Table
 
 # Entries of `scalars`.
-(SP, CAND_TOP, POOL_TOP, CLOCK, HAVE, LEVEL, N_VERTICES, C0, CN, DEPTH, STARTED, N_OUT, C_OUT, ASKED, BASE, ROOM) = range(16)
+(SP, CAND_TOP, POOL_TOP, CLOCK, HAVE, LEVEL, N_VERTICES, C0, CN, DEPTH, STARTED, N_OUT, C_OUT, ASKED, BASE, ROOM) = (
+    range(16)
+)
 # Columns of `level_f`.
 # BIGGEST: largest coefficient among the inputs of the rows; REACH: largest error among them; ROUNDING: of the rows
 # relative to rho, of which DRIFT stems from pushes; TAKEN: rounding of the level below that they account for.
@@ -79,7 +81,7 @@ def grow(table: Table) -> None:
     _add_polygons(table, 2 * room, 2 * pool)
     base = int(scalars[BASE])
     for name, array in old.items():
-        table[name][: room] = array[base : base + room]
+        table[name][:room] = array[base : base + room]
         table[name][4 * room + 2 : 4 * room + 2 + pool] = array[2 * room + 2 :]
     scalars[BASE] = 0
     scalars[ROOM] = 2 * room

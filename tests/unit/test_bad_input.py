@@ -16,12 +16,13 @@ from splinegeo.networks.graph import SplineNetwork
 from splinegeo.testing import mlp
 
 BOX = sg.Box([-2, -2], [2, 2])
-PART_TYPES = (sg.SplineGeoError,)
 
 
 def network(n_inputs: int = 2, n_outputs: int = 3) -> SplineNetwork:
     rng = np.random.default_rng(0)
-    return mlp([rng.normal(size=(6, n_inputs)), rng.normal(size=(n_outputs, 6))], [rng.normal(size=6), np.zeros(n_outputs)])
+    return mlp(
+        [rng.normal(size=(6, n_inputs)), rng.normal(size=(n_outputs, 6))], [rng.normal(size=6), np.zeros(n_outputs)]
+    )
 
 
 @cache
@@ -87,9 +88,21 @@ PARTITION: dict[str, Row] = {
 MODULES: dict[str, Row] = {
     "nan weight": (lambda: sg.partition(with_weight(float("nan")), BOX), I, "'0.weight' holds nan.*finite weights"),
     "inf weight": (lambda: sg.partition(with_weight(float("inf")), BOX), I, "'0.weight' holds inf.*finite weights"),
-    "gelu": (lambda: sg.partition(module(nn.GELU()).eval(), BOX), sg.NotPiecewiseLinear, "'1' applies aten.gelu.*smooth"),
-    "tanh": (lambda: sg.partition(module(nn.Tanh()).eval(), BOX), sg.NotPiecewiseLinear, "'1' applies aten.tanh.*smooth"),
-    "dropout on": (lambda: sg.partition(module(nn.Dropout(0.5)), BOX), I, r"'1' \(Dropout\).*training mode.*\.eval\(\)"),
+    "gelu": (
+        lambda: sg.partition(module(nn.GELU()).eval(), BOX),
+        sg.NotPiecewiseLinear,
+        "'1' applies aten.gelu.*smooth",
+    ),
+    "tanh": (
+        lambda: sg.partition(module(nn.Tanh()).eval(), BOX),
+        sg.NotPiecewiseLinear,
+        "'1' applies aten.tanh.*smooth",
+    ),
+    "dropout on": (
+        lambda: sg.partition(module(nn.Dropout(0.5)), BOX),
+        I,
+        r"'1' \(Dropout\).*training mode.*\.eval\(\)",
+    ),
     "complex": (
         lambda: sg.partition(nn.Linear(2, 2, dtype=torch.complex64), BOX),
         sg.UnsupportedOperation,
@@ -158,7 +171,11 @@ MAPS: dict[str, Row] = {
 }
 
 BOUNDARY: dict[str, Row] = {
-    f"boundary {args} {kwargs}": (lambda a=args, k=kwargs: part().decision_boundary(*a, **k), sg.SplineGeoError, says)
+    f"boundary {args} {kwargs}"[:60]: (
+        lambda a=args, k=kwargs: part().decision_boundary(*a, **k),
+        sg.SplineGeoError,
+        says,
+    )
     for args, kwargs, says in [
         ((-1,), {}, "i=-1.*0 to 2"),
         ((3,), {}, "i=3.*0 to 2"),
@@ -209,7 +226,11 @@ DOMAINS: dict[str, Row] = {
     "box of numbers": (lambda: sg.Box(0, 1), S, "lower must have 1 dimension"),
     "polygon of two": (lambda: sg.Polygon([[0, 0], [1, 1]]), I, "at least 3 vertices; got 2"),
     "flat polygon": (lambda: sg.Polygon([[0, 0], [1, 1], [2, 2]]), I, "zero area.*three that do not"),
-    "reflex polygon": (lambda: sg.Polygon([[0, 0], [2, 0], [0.5, 0.5], [0, 2]]), I, r"not convex.*vertex 2.*\(0.5, 0.5\)"),
+    "reflex polygon": (
+        lambda: sg.Polygon([[0, 0], [2, 0], [0.5, 0.5], [0, 2]]),
+        I,
+        r"not convex.*vertex 2.*\(0.5, 0.5\)",
+    ),
     "bow tie": (lambda: sg.Polygon([[0, 0], [1, 1], [1, 0], [0, 1]]), I, "not convex|intersects itself"),
     "polygon in space": (lambda: sg.Polygon(np.zeros((4, 3))), S, r"shape \(n, 2\); got \(4, 3\)"),
     "polygon with nan": (lambda: sg.Polygon([[0, 0], [1, NAN], [1, 1]]), I, r"finite; found nan at \[1, 1\]"),
@@ -260,7 +281,7 @@ def test_odd_but_right(run: Callable[[], sg.Partition]) -> None:
     assert run().n_regions == part().n_regions
 
 
-@pytest.mark.parametrize("value", [10, 10.0, np.int64(10), np.float64(10)])
+@pytest.mark.parametrize("value", [10, 10.0, np.int64(10), np.float64(10)], ids=["int", "float", "int64", "float64"])
 def test_whole_numbers_of_any_type(value: Any) -> None:
     """Ten is ten."""
     assert sg.partition(network(), BOX, budget=sg.Budget(regions=value)).n_regions == 10

@@ -1,0 +1,181 @@
+"""Limits: regions, seconds, memory, Ctrl-C; what is there is right, and says what is missing."""
+
+from __future__ import annotations
+
+import pickle
+import signal
+import threading
+import time
+from functools import cache
+
+import numpy as np
+import pytest
+
+import splinegeo as sg
+from benchmarks.nets import make_network
+from splinegeo.testing import assert_maps, assert_watertight
+
+BOX = sg.Box([-2, -2], [2, 2])
+NET = make_network((2, 20, 20, 20, 3))
+BIG = make_network((2, 256, 256, 256, 3))  # hundreds of thousands of regions
+
+
+@cache
+def whole() -> sg.Partition:
+    return sg.partition(NET, BOX)
+
+
+def budgeted(threads: int | None = None, **limits: float) -> sg.Partition:
+    return sg.partition(NET, BOX, budget=sg.Budget(**limits), threads=threads)  # type: ignore[arg-type]
+
+
+def assert_usable(part: sg.Partition) -> None:
+    """Everything that a partition offers works on a partial one too."""
+    assert 0 <= part.coverage <= 1
+    assert part._repr_html_()
+    assert part._repr_svg_()
+    assert part.stop_reason in repr(part)
+    assert pickle.loads(pickle.dumps(part)) == part
+    assert len(part.psi) == len(part.nu) == len(part.rank) == len(part.volumes) == len(part)
+    assert part.n_linear_regions <= part.n_regions
+    assert len(list(zip(part.polygons, part.neighbors, strict=True))) == len(part)
+    assert len(part.affine_maps()[0]) == len(part)
+    if len(part):
+        assert_watertight(part)
+        assert_maps(part)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 7, 64, 500])
+def test_the_first_regions_of_the_whole(limit: int) -> None:
+    """Exactly as many as asked for, the first ones of the full partition, for any number of threads."""
+    full = whole()
+    parts = [budgeted(threads, regions=limit) for threads in (1, 2, 3)]
+    assert all(p == parts[0] for p in parts)
+    part = parts[0]
+    assert len(part) == limit
+    assert not part.complete
+    assert part.stop_reason == f"budget of {limit} regions"
+    assert part.coverage == pytest.approx(full.volumes[:limit].sum() / 16)
+    assert part.coverage < 1
+    assert np.array_equal(part.packed_patterns, full.packed_patterns[:limit])
+    assert np.array_equal(part.region_offsets, full.region_offsets[: limit + 1])
+    assert np.array_equal(part.singular_values, full.singular_values[:limit])
+    for mine, theirs in zip(part.polygons, full.polygons, strict=False):
+        assert np.allclose(mine, theirs, rtol=0, atol=1e-12)
+    for mine, theirs in zip(part.neighbors, full.neighbors, strict=False):
+        assert np.array_equal(mine, np.where(theirs >= limit, -2, theirs))
+    assert_usable(part)
+
+
+def test_locate_says_not_enumerated() -> None:
+    """-2 for points of regions that are missing, -1 outside, the region's number elsewhere."""
+    part, full = budgeted(regions=100), whole()
+    rng = np.random.default_rng(0)
+    points = rng.uniform(-2.5, 2.5, (500, 2))
+    expected = full.locate(points)
+    assert np.array_equal(part.locate(points), np.where(expected >= 100, -2, expected))
+    assert {-2, -1} < set(part.locate(points).tolist())
+
+
+def test_a_budget_that_is_just_enough() -> None:
+    """All regions and no more: complete."""
+    n = whole().n_regions
+    for threads in (1, 2):
+        assert budgeted(threads, regions=n) == whole()
+        assert budgeted(threads, regions=n + 1) == whole()
+        short = budgeted(threads, regions=n - 1)
+        assert not short.complete
+        assert len(short) == n - 1
+    one = sg.partition(make_network((2, 3)), BOX, budget=sg.Budget(regions=1))
+    assert one.complete
+    assert one.n_regions == 1
+
+
+def test_a_budget_that_is_not_reached() -> None:
+    """Equal to the partition without one."""
+    part = budgeted(regions=10**9, seconds=1e6, memory=1 << 50)
+    assert part == whole()
+    assert part.complete
+    assert part.stop_reason == ""
+    assert part.coverage == 1
+    assert (part.corner_neighbors >= -1).all()
+
+
+def test_seconds() -> None:
+    """A big net comes back soon, with what it has."""
+    whole()  # compiled
+    start = time.monotonic()
+    part = sg.partition(BIG, BOX, budget=sg.Budget(seconds=0.3))
+    assert time.monotonic() - start < 5
+    assert not part.complete
+    assert part.stop_reason == "budget of 0.3 seconds"
+    assert 0 < part.coverage < 1
+    assert_watertight(part)
+    assert (part.corner_neighbors == -2).any()
+
+
+def test_no_time_at_all() -> None:
+    """Nothing may have been found; it is a partition all the same."""
+    whole()
+    part = sg.partition(BIG, BOX, budget=sg.Budget(seconds=1e-9))
+    assert not part.complete
+    assert part.coverage < 0.5
+    if not len(part):
+        assert_usable(part)
+        assert part.locate([[0.0, 0.0]]).tolist() == [-2]
+
+
+def test_memory() -> None:
+    """The regions found stay near the limit; with `Budget.memory` as the reason."""
+    whole()
+    part = sg.partition(BIG, BOX, budget=sg.Budget(memory=1 << 20), threads=1)
+    assert not part.complete
+    assert part.stop_reason == "budget of 1,048,576 bytes"
+    held = sum(a.nbytes for a in part._stored())
+    assert held < 1 << 28
+    assert_watertight(part)
+
+
+def interrupt_after(seconds: float) -> threading.Timer:
+    timer = threading.Timer(seconds, signal.raise_signal, [signal.SIGINT])
+    timer.daemon = True
+    timer.start()
+    return timer
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_interrupt(threads: int) -> None:
+    """Ctrl-C ends the enumeration, not the program; and the next call works."""
+    whole()
+    timer = interrupt_after(0.8)
+    try:
+        start = time.monotonic()
+        part = sg.partition(BIG, BOX, threads=threads)
+        took = time.monotonic() - start
+    finally:
+        timer.cancel()
+    assert not part.complete
+    assert part.stop_reason == "interrupted"
+    assert took < 6
+    assert 0 < part.coverage < 1
+    assert_watertight(part)
+    assert sg.partition(NET, BOX, threads=threads) == whole()
+
+
+def test_no_thread_stays_behind() -> None:
+    """After a partition, whole or cut short, no thread of it is alive."""
+    whole()
+    before = threading.active_count()
+    sg.partition(BIG, BOX, budget=sg.Budget(regions=100), threads=2)
+    sg.partition(NET, BOX, threads=2)
+    assert threading.active_count() <= before
+    assert not [t for t in threading.enumerate() if t.name.startswith("splinegeo")]
+
+
+def test_budget_is_a_value() -> None:
+    """Equal by its limits, frozen, picklable."""
+    budget = sg.Budget(regions=3, seconds=1.5)
+    assert budget == sg.Budget(3, 1.5)
+    assert pickle.loads(pickle.dumps(budget)) == budget
+    with pytest.raises(AttributeError):
+        budget.regions = 4  # type: ignore[misc]
