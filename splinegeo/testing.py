@@ -298,24 +298,9 @@ def _work(part: Partition) -> int:
 
 def magnitude(part: Partition) -> Array:
     """(D,) what the outputs could be in the domain if nothing cancelled: the scale of rounding errors."""
-    network, reach = part.network, np.abs(part.domain.vertices).max(0)
+    reach = np.abs(part.domain.vertices).max(0)
     z = (np.abs(part.slice.origin) + np.abs(part.slice.basis) @ reach)[None]
-    values: list[Array] = []
-    for node in network.nodes:
-        x = [values[i] for i in node.inputs]
-        match node:
-            case Linear():
-                values.append(x[0] @ np.abs(node.weight).T + np.abs(node.bias))
-            case Combine():
-                values.append(sum((np.abs(s) * v for s, v in zip(node.scales, x, strict=True)), np.abs(node.bias)))
-            case Select():
-                values.append(np.concatenate(x, 1)[:, node.index])
-            case Knot():
-                steep = np.abs(node.slopes).max(1)
-                values.append(np.abs(node.value) + steep * (x[0] + np.abs(node.breakpoints).max(1)))
-            case _:
-                values.append(z)
-    return values[network.output][0]
+    return part.network.magnitudes(z)[part.network.output][0]
 
 
 def _check(ok: Array, message: str, names: Array | None = None) -> None:

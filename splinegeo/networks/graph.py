@@ -188,6 +188,25 @@ class SplineNetwork:
                     values.append(apply_knot(node, x[0]))
         return values
 
+    def magnitudes(self, z: Array) -> list[Array]:
+        """Bounds (n, size) on every node's values, were nothing to cancel, for latents no larger than z (n, E) >= 0."""
+        values: list[Array] = []
+        for node in self.nodes:
+            x = [values[i] for i in node.inputs]
+            match node:
+                case Input():
+                    values.append(z)
+                case Linear():
+                    values.append(x[0] @ np.abs(node.weight).T + np.abs(node.bias))
+                case Combine():
+                    values.append(sum((np.abs(s) * v for s, v in zip(node.scales, x, strict=True)), np.abs(node.bias)))
+                case Select():
+                    values.append(np.concatenate(x, 1)[:, node.index])
+                case Knot():
+                    reach = x[0] + np.abs(node.breakpoints).max(1, initial=0.0)
+                    values.append(np.abs(node.value) + np.abs(node.slopes).max(1) * reach)
+        return values
+
     def __repr__(self) -> str:
         return (
             f"<SplineNetwork R^{self.n_inputs} -> R^{self.n_outputs}, {self.n_units:,} units "

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm.auto import tqdm
 
-from splinegeo._errors import ShapeMismatch, WrongType
+from splinegeo._errors import InvalidArgument, ShapeMismatch, WrongType
 from splinegeo._types import Array
 from splinegeo.domains import Box, Polygon, Slice
 from splinegeo.networks import SplineNetwork, capture
@@ -56,7 +56,7 @@ def partition(
         raise WrongType(f"partition: budget is a Budget or None, not {type(budget).__name__}")
     count = n_threads(threads)
     if not isinstance(net, SplineNetwork):
-        net = capture(net, (2 if slice is None else slice.ambient_dim,))
+        net = _captured(net, slice)
     plane = Slice.identity(2) if slice is None else slice
     if plane.ambient_dim != net.n_inputs:
         if slice is None:
@@ -72,7 +72,17 @@ def partition(
     problem = Problem.of(net, plane.origin, plane.basis, domain.vertices)
     arrays, reason = _run(problem, budget or Budget(), count, progress)
     settle(problem, arrays)
-    return _result(net, domain, plane, arrays, reason)
+    arrays["output_basis"] = problem.outputs.basis
+    return _result(net, domain, plane, arrays, problem.outputs.exponent, reason)
+
+
+def _captured(net: nn.Module, plane: Slice | None) -> SplineNetwork:
+    if plane is not None:
+        return capture(net, (plane.ambient_dim,))
+    try:
+        return capture(net)  # a plain Sequential knows how many inputs it takes, and may want a slice
+    except InvalidArgument:
+        return capture(net, (2,))
 
 
 def _run(problem: Problem, budget: Budget, threads: int, progress: bool) -> tuple[dict[str, Array], str]:
@@ -83,9 +93,17 @@ def _run(problem: Problem, budget: Budget, threads: int, progress: bool) -> tupl
 
 
 def _result(
-    net: SplineNetwork, domain: Box | Polygon, plane: Slice, arrays: dict[str, Array], reason: str
+    net: SplineNetwork, domain: Box | Polygon, plane: Slice, arrays: dict[str, Array], exponent: int, reason: str
 ) -> Partition:
     stored = {k: v for k, v in arrays.items() if k in Partition.__dataclass_fields__}
     for array in stored.values():
         array.flags.writeable = False
-    return Partition(network=net, domain=domain, slice=plane, complete=not reason, stop_reason=reason, **stored)
+    return Partition(
+        network=net,
+        domain=domain,
+        slice=plane,
+        output_exponent=exponent,
+        complete=not reason,
+        stop_reason=reason,
+        **stored,
+    )

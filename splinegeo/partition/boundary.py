@@ -8,7 +8,7 @@ off; what touches zero without changing sign is found among the other edges, and
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -34,8 +34,8 @@ class Boundary:
     def __len__(self) -> int:
         return len(self.segments)
 
-    def __array__(self, dtype: object = None, copy: bool | None = None) -> Array:
-        return np.asarray(self.segments, dtype=dtype)  # type: ignore[arg-type]
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return np.array(self.segments, dtype=dtype, copy=copy)
 
     @property
     def length(self) -> float:
@@ -84,35 +84,33 @@ def _refined(part: Partition, weight: Array, bias: Array) -> tuple[dict[str, Arr
 def _read(part: Partition, found: dict[str, Array], problem: Problem, first: int, size: int) -> Boundary:
     index = part._pattern_index
     owner = _owners(found["packed_patterns"], first, index)
-    above = np.unpackbits(found["packed_patterns"], axis=1, count=first + size, bitorder="little")[:, first:].astype(
-        bool
-    )
+    bits = np.unpackbits(found["packed_patterns"], axis=1, count=first + size, bitorder="little")
+    above = bits[:, first:].astype(bool)
     sides, offsets, flips = found["edge_regions"], found["edge_breakpoint_offsets"], found["edge_breakpoints"]
     crossing = np.zeros(len(sides), bool)
     crossing[np.repeat(np.arange(len(sides)), np.diff(offsets))[flips == first]] = True
-    judge = _Exact(problem, found, size)
-    flat = np.array([r for r in np.nonzero(~above[:, 0])[0] if judge.maybe_flat(r) and judge.flat(r)], np.int64)
+    exact = _Exact(problem, found)
     is_flat = np.zeros(len(owner), bool)
-    is_flat[flat] = True
-    touching = [e for e in np.nonzero(~crossing)[0] if judge.maybe_zero(e, 0) and judge.zero(e, 0)]
-    chosen = [
-        e for e in sorted([*np.nonzero(crossing)[0], *touching]) if not any(is_flat[r] for r in sides[e] if r >= 0)
-    ]
-    kept = []
-    for e in chosen:
-        near = [r for r in sides[e] if r >= 0]
-        if all(any(above[r, k] for r in near) or (judge.maybe_zero(e, k) and judge.zero(e, k)) for k in range(1, size)):
-            kept.append(e)
-    edges = np.array(kept, np.int64)
-    segments = found["vertices"][found["edge_vertices"][edges]].reshape(-1, 2, 2)
-    owners = owner[sides[edges, 0]] if len(edges) else np.zeros(0, np.int64)
-    inside = owners >= 0
-    whole = [
-        r for r in flat if all(above[r, k] or (judge.maybe_flat(r, k) and judge.flat(r, k)) for k in range(1, size))
-    ]
-    return Boundary(
-        segments[inside], owners[inside], np.unique(owner[whole][owner[whole] >= 0]) if whole else np.zeros(0, np.int64)
-    )
+    for r in np.nonzero(exact.maybe_flat(0) & ~above[:, 0])[0].tolist():
+        is_flat[r] = exact.flat(r, 0)
+    chosen = crossing.copy()
+    for e in np.nonzero(exact.maybe_zero(0) & ~crossing)[0].tolist():
+        chosen[e] = exact.zero(e, 0)
+    inner = sides[:, 1] >= 0
+    chosen &= ~is_flat[sides[:, 0]] & ~(inner & is_flat[sides[:, 1]])
+    whole = is_flat.copy()
+    for k in range(1, size):
+        # The other outputs must not be larger: above on one side at least, or equal throughout.
+        wins = above[sides[:, 0], k] | (inner & above[sides[:, 1], k])
+        ties = exact.maybe_zero(k)
+        for e in np.nonzero(chosen & ~wins)[0].tolist():
+            chosen[e] = ties[e] and exact.zero(e, k)
+        equal = exact.maybe_flat(k)
+        for r in np.nonzero(whole & ~above[:, k])[0].tolist():
+            whole[r] = equal[r] and exact.flat(r, k)
+    chosen &= owner[sides[:, 0]] >= 0
+    segments = found["vertices"][found["edge_vertices"][chosen]].reshape(-1, 2, 2)
+    return Boundary(segments, owner[sides[chosen, 0]], np.unique(owner[whole & (owner >= 0)]))
 
 
 def _owners(packed: Array, n_breakpoints: int, index: dict[bytes, int]) -> Array:
@@ -126,35 +124,35 @@ def _owners(packed: Array, n_breakpoints: int, index: dict[bytes, int]) -> Array
 class _Exact:
     """Whether a difference vanishes on an edge or a region of the refined partition: floats first, then exactly."""
 
-    def __init__(self, problem: Problem, found: dict[str, Array], size: int) -> None:
-        self.problem, self.found, self.size = problem, found, size
+    def __init__(self, problem: Problem, found: dict[str, Array]) -> None:
+        self.problem, self.found = problem, found
         net = problem.network
         self._decision = len(net.nodes) - 2
         self._values: dict[int, Value] = {}
-        # Values of the differences at all vertices, in floating point, and how large a rounding error may be.
-        u = found["vertices"]
-        z = problem.origin + u @ problem.basis.T
-        values = net.forward(z)
-        self._at = values[self._decision]
-        self._tolerance = 1e-6 * (1 + np.abs(values[net.nodes[self._decision].inputs[0]]).max(1))
+        values = net.forward(problem.origin + found["vertices"] @ problem.basis.T)
+        # Far beyond the rounding of vertices and forward pass, which is relative to what the sums would be if nothing
+        # cancelled. What passes is decided exactly, so it need only be rare.
+        size = net.magnitudes(np.abs(problem.origin) + np.abs(found["vertices"]) @ np.abs(problem.basis).T)
+        self._near_zero = np.abs(values[self._decision]) <= 1e-6 * size[self._decision]
 
-    def maybe_zero(self, e: int, k: int) -> bool:
-        ends = self.found["edge_vertices"][e]
-        return bool((np.abs(self._at[ends, k]) <= self._tolerance[ends]).all())
+    def maybe_zero(self, k: int) -> Array:
+        """(M,) edges at both ends of which difference k may vanish."""
+        return self._near_zero[self.found["edge_vertices"], k].all(1)
 
-    def maybe_flat(self, r: int, k: int = 0) -> bool:
-        o = self.found["region_offsets"]
-        ends = self.found["corner_vertices"][o[r] : o[r + 1]]
-        return bool((np.abs(self._at[ends, k]) <= self._tolerance[ends]).all())
+    def maybe_flat(self, k: int) -> Array:
+        """(N,) regions at all corners of which difference k may vanish."""
+        near = self._near_zero[self.found["corner_vertices"], k]
+        return np.logical_and.reduceat(near, self.found["region_offsets"][:-1])
 
     def _row(self, r: int, k: int) -> tuple[int, ...]:
         if r not in self._values:
             judge = self.problem.judge(self.found["bits"][r])
-            self._values[r] = judge._prefix(len(self.problem.layout.places))[self._decision]
+            self._values[r] = judge.values(len(self.problem.layout.places))[self._decision]
         return self._values[r].rows[k]
 
-    def flat(self, r: int, k: int = 0) -> bool:
-        return not any(self._row(int(r), k))
+    def flat(self, r: int, k: int) -> bool:
+        """Whether difference k vanishes on region r."""
+        return not any(self._row(r, k))
 
     def zero(self, e: int, k: int) -> bool:
         """Whether difference k vanishes along edge e: its line is the edge's line."""

@@ -36,6 +36,7 @@ from splinegeo.partition.state import STARTED, add_output, add_state, grow, take
 # Tasks: enough of them to keep threads busy, few enough to cost nothing; fewer for networks that take milliseconds.
 SPLITS_PER_TASK, SPLITS_PER_SMALL_TASK, SMALL = 6, 4, 512  # the last in hinges
 CHUNK = 1 << 14  # regions a buffer holds
+NO_LIMIT = 1 << 62
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +154,7 @@ class Job:
     """The tasks of one enumeration and the threads that work through them, in order."""
 
     def __init__(self, problem: Problem, budget: Budget, threads: int) -> None:
-        self.cap = budget.regions or np.iinfo(np.int64).max
+        self.cap = budget.regions or NO_LIMIT
         self._problem, self._clock = problem, Clock(budget)
         self._tasks = 1 << problem.splits
         self._control = np.zeros(2, np.int64)
@@ -177,14 +178,14 @@ class Job:
                     return
                 self._next += 1
             try:
-                self._done[task] = worker.run(task, self.cap, self._found)
+                self._done[task] = worker.run(task, self.cap + 1, self._found)  # one more tells "all" from "enough"
             except BaseException:
                 self._control[0] = 1
                 raise
 
     def _first_regions(self) -> int:
         """Regions of the tasks that are finished without a gap; beyond the budget, later ones are not needed."""
-        if self.cap == np.iinfo(np.int64).max:
+        if self.cap == NO_LIMIT:
             return 0
         total = task = 0
         while task in self._done:

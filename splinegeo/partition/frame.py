@@ -51,13 +51,8 @@ class Frame:
 
     def exact_corners(self) -> list[tuple[Fraction, Fraction]]:
         """The corners in frame coordinates, as rationals."""
-        return [
-            tuple(
-                (Fraction(float(u)) - Fraction(c)) / Fraction(s)
-                for u, c, s in zip(row, self.centre, self.scale, strict=True)
-            )
-            for row in self.corners
-        ]  # type: ignore[misc]
+        (cx, cy), (sx, sy) = map(Fraction, self.centre), map(Fraction, self.scale)
+        return [((Fraction(float(u)) - cx) / sx, (Fraction(float(v)) - cy) / sy) for u, v in self.corners]
 
     def exact_edges(self) -> list[tuple[int, int, int]]:
         """Integers (a, b, c) of the line a x + b y + c = 0 of each edge, positive inside; edge k starts at corner k."""

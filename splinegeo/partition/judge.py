@@ -28,8 +28,8 @@ class Layout:
         self.offsets = [int(v) for v in offsets]
         self.places = places
         self.depth = [0] * len(nodes)
-        for i, node in enumerate(nodes):
-            self.depth[i] = max((self.depth[k] for k in node.inputs), default=0) + isinstance(node, Knot)
+        for i, n in enumerate(nodes):
+            self.depth[i] = max((self.depth[k] for k in n.inputs), default=0) + isinstance(n, Knot)
         self.members: dict[int, list[tuple[int, int, int]]] = {
             i: [] for i, n in enumerate(nodes) if isinstance(n, Knot)
         }
@@ -89,23 +89,24 @@ class Judge:
             return self._edges[-1 - p]
         level = self.layout.hinge_level[p]
         node, unit, which = self.layout.places[level][p - self.layout.offsets[level]]
-        values = self._prefix(level)
+        values = self.values(level)
         _, one = ExactNetwork.identity()
         source = self.exact.network.nodes[node].inputs[0]
         row = Value([values[source].rows[unit]], values[source].e)
-        return self.exact.above_one(node, unit, which, row, one)
+        a, b, c = self.exact.above_one(node, unit, which, row, one)
+        return a, b, c
 
     def maps(self, level: int) -> Value:
         """Coefficients of the outputs (level = number of levels) under the current pattern."""
-        return self._prefix(level)[self.exact.network.output]
+        return self.values(level)[self.exact.network.output]
 
-    def _prefix(self, level: int) -> dict[int, Value]:
+    def values(self, level: int) -> dict[int, Value]:
         """Values with three columns of the nodes that the pre-activations of a level need, under the current bits."""
         key = (level, self.bits[: self.layout.offsets[level]].tobytes())
         if key in self._prefixes:
             self._prefixes.move_to_end(key)
             return self._prefixes[key]
-        values = dict(self._prefix(level - 1)) if level else {}
+        values = dict(self.values(level - 1)) if level else {}
         coordinates, one = ExactNetwork.identity()
         self._advance(values, level, coordinates, one, None)
         self._prefixes[key] = values

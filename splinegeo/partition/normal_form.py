@@ -130,8 +130,7 @@ def hinge_levels(network: SplineNetwork, affine_prefix: dict[int, tuple[Array, A
             knots.append((i, depth[i], bit))
             bit += count
             depth[i] += 1
-    for level in sorted({d for _, d, _ in knots}):
-        sizes[level] = sum(int(_live(network.nodes[i]).sum()) for i, d, _ in knots if d == level)
+            sizes[depth[i] - 1] = sizes.get(depth[i] - 1, 0) + int(np.count_nonzero(_live(node)))
     bits = {i: b for i, _, b in knots}
     filled = dict.fromkeys(sizes, 0)
     places: dict[int, list[tuple[int, int, int]]] = {level: [] for level in sizes}
@@ -157,10 +156,11 @@ def hinge_levels(network: SplineNetwork, affine_prefix: dict[int, tuple[Array, A
             case _:
                 raise AssertionError(f"the engine does not know {type(node).__name__}")
         expressions[i] = out
-    levels = [_stack(rows[level]) for level in sorted(rows) if sizes[level]]
-    renumber = {level: k for k, level in enumerate(level for level in sorted(rows) if sizes[level])}
-    for level in levels:
-        level.blocks = {renumber[k]: g for k, g in level.blocks.items() if k in renumber}
+    kept = [level for level in sorted(rows) if sizes[level]]
+    levels = [_stack(rows[level]) for level in kept]
+    renumber = {level: k for k, level in enumerate(kept)}
+    for lv in levels:
+        lv.blocks = {renumber[k]: g for k, g in lv.blocks.items() if k in renumber}
     final = expressions[network.output]
     n = network.n_outputs
     outputs = _stack([(final, np.ones((n, 2)), np.full(n, -1))])
@@ -280,12 +280,8 @@ def _stack(parts: list[tuple[_Expression, Array, Array]]) -> Level:
         blocks[k] = np.concatenate(
             [e.terms[k].value if k in e.terms else np.zeros((len(s), width)) for e, s, _ in parts]
         )
-        errors = errors + np.concatenate(
-            [
-                np.zeros(len(s)) if k not in e.terms or e.terms[k].error is None else e.terms[k].error.sum(1)
-                for e, s, _ in parts
-            ]
-        )
+        known = [(e.terms[k].error if k in e.terms else None, len(s)) for e, s, _ in parts]
+        errors = errors + np.concatenate([np.zeros(m) if x is None else x.sum(1) for x, m in known])
     n = len(constant)
     return Level(
         constant,

@@ -53,12 +53,18 @@ class Outputs:
         )
         return cls(q, 0, n <= KEPT_ROWS)
 
-    def maps(self, rows: Array, frame: Frame) -> tuple[Array, Array]:
-        """A (n, D, 2) and b (n, D) in slice coordinates from engine rows (n, rows, 3)."""
-        whole = np.ldexp(rows if self.q is None else self.q @ rows, self.exponent)
-        a = whole[:, :, :2] / np.asarray(frame.scale)
-        return a, whole[:, :, 2] - a @ np.asarray(frame.centre)
+    @property
+    def basis(self) -> Array:
+        """Q, with no rows for the identity."""
+        return np.zeros((0, 0)) if self.q is None else self.q
 
     def scaled(self, exponent: int) -> Outputs:
         """The same for rows that hold true values times 2**-exponent."""
         return replace(self, exponent=exponent)
+
+
+def output_maps(rows: Array, basis: Array, exponent: int, frame: Frame) -> tuple[Array, Array]:
+    """A (n, D, 2) and b (n, D) in slice coordinates from engine rows (n, rows, 3); an empty basis is the identity."""
+    whole = np.ldexp(basis @ rows if len(basis) else rows, exponent)
+    a = whole[:, :, :2] / np.asarray(frame.scale)
+    return a, whole[:, :, 2] - a @ np.asarray(frame.centre)

@@ -16,11 +16,13 @@ from splinegeo.domains import Box, Polygon, Slice
 from splinegeo.networks import SplineNetwork
 from splinegeo.partition.boundary import Boundary, decision_boundary
 from splinegeo.partition.enumerate import Problem
+from splinegeo.partition.frame import Frame
 from splinegeo.partition.geometry import areas, inner_points
 from splinegeo.partition.link import hinge_bits
 from splinegeo.partition.locate import patterns_at
 from splinegeo.partition.maps import maps_of_patterns, unpack
 from splinegeo.partition.merging import linear_labels, projected_rows
+from splinegeo.partition.outputs import output_maps
 
 if TYPE_CHECKING:
     import networkx
@@ -92,6 +94,8 @@ class Partition:
     singular_values: Array  # (N, 2) of A on the slice, descending; zero where the rank is exactly lower
     compressed_maps: Array  # (N, rows, 3) float64, see `affine_maps`; (0, rows, 3) where they are not kept
     map_errors: Array  # (N,) bound on the error of an entry of compressed_maps
+    output_basis: Array  # (D, rows) orthonormal columns; (0, rows) where the rows are the outputs themselves
+    output_exponent: int  # compressed_maps hold 2**-output_exponent times the coefficients, in the domain's frame
     complete: bool
     stop_reason: str  # "" when complete
 
@@ -208,11 +212,12 @@ class Partition:
             bits = unpack(self.packed_patterns[chosen], self.network.n_breakpoints)
             both = maps_of_patterns(self.network, bits, np.concatenate([linear, constant[:, None]], 1))
             return both[:, :, :-1], both[:, :, -1]
-        return self._problem.outputs.maps(self.compressed_maps[chosen], self._problem.frame)
+        frame = Frame.of(self.domain.vertices)
+        return output_maps(self.compressed_maps[chosen], self.output_basis, self.output_exponent, frame)
 
     @property
     def psi(self) -> Array:
-        """(N,) local scaling: sum of log singular values of A on the slice that NumPy's rank rule counts as non-zero."""
+        """(N,) local scaling: sum of the log singular values of A on the slice that count as non-zero, see `rank`."""
         return psi(self.singular_values, shape=self._map_shape)
 
     @property
@@ -246,7 +251,7 @@ class Partition:
         Raises:
             InvalidArgument: an unknown name.
         """
-        return summarize(self._values(name), self.volumes, quantiles)
+        return summarize(self._values(name), self.volumes, quantiles=quantiles)
 
     def histogram(self, name: Literal["psi", "nu", "volume"] = "psi", bins: Any = 50) -> tuple[Array, Array]:
         """Area-weighted histogram of a descriptor: weights and bin edges."""

@@ -30,7 +30,7 @@ def add_state(table: Table, room: int = 64) -> None:
     room = max(room, 2 * len(table["corners"]) + 16)
     scalars = np.zeros(16, np.int64)
     scalars[ROOM] = room
-    fresh = {
+    fresh: dict[str, Array] = {
         "scalars": scalars,
         "rows": np.zeros(4 * rows),
         "history": np.zeros((levels, 4), np.int64),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from itertools import pairwise
 
 import numpy as np
@@ -237,3 +238,16 @@ def test_no_knots() -> None:
     constant = sg.partition(mlp([[[0.0, 0.0]]], [[2.0]]), BOX)
     assert constant.decision_boundary(0, level=2.0).everywhere.tolist() == [0]
     assert len(constant.decision_boundary(0, level=1.0).everywhere) == 0
+
+
+def test_many_outputs() -> None:
+    """Ties between two of 100 outputs: the others decide where the tie is the largest, and cost little."""
+    net = random_net(4, (2, 6, 100))
+    part = sg.partition(net, BOX)
+    start = time.monotonic()
+    y = outputs(part, np.random.default_rng(0).uniform(-2, 2, (4000, 2)))
+    first, second = np.unique(y.argmax(1), return_counts=True)[0][:2]
+    edge = part.decision_boundary(int(first), int(second))
+    assert time.monotonic() - start < 5
+    top = outputs(part, edge.segments.mean(1))
+    assert (np.abs(top.max(1, initial=-np.inf) - top[:, first]) <= 1e-11 * magnitude(part).max()).all()

@@ -17,7 +17,7 @@ from splinegeo.testing import assert_maps, assert_watertight
 
 BOX = sg.Box([-2, -2], [2, 2])
 NET = make_network((2, 20, 20, 20, 3))
-BIG = make_network((2, 256, 256, 256, 3))  # hundreds of thousands of regions
+BIG = make_network((2, 256, 256, 256, 256, 256, 3))  # far more regions than any of these limits
 
 
 @cache
@@ -136,24 +136,32 @@ def test_memory() -> None:
     assert_watertight(part)
 
 
-def interrupt_after(seconds: float) -> threading.Timer:
-    timer = threading.Timer(seconds, signal.raise_signal, [signal.SIGINT])
-    timer.daemon = True
-    timer.start()
-    return timer
+def interrupt_when_running() -> threading.Thread:
+    """Sends SIGINT to this process when the enumeration has been at work for a moment."""
+
+    def send() -> None:
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            if any(t.name.startswith("splinegeo") for t in threading.enumerate()):
+                time.sleep(0.2)
+                signal.raise_signal(signal.SIGINT)
+                return
+            time.sleep(0.005)
+
+    thread = threading.Thread(target=send, daemon=True)
+    thread.start()
+    return thread
 
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_interrupt(threads: int) -> None:
     """Ctrl-C ends the enumeration, not the program; and the next call works."""
     whole()
-    timer = interrupt_after(0.8)
-    try:
-        start = time.monotonic()
-        part = sg.partition(BIG, BOX, threads=threads)
-        took = time.monotonic() - start
-    finally:
-        timer.cancel()
+    sender = interrupt_when_running()
+    start = time.monotonic()
+    part = sg.partition(BIG, BOX, threads=threads)
+    took = time.monotonic() - start
+    sender.join()
     assert not part.complete
     assert part.stop_reason == "interrupted"
     assert took < 6

@@ -78,7 +78,7 @@ def test_help_is_instant_and_loads_nothing_heavy():
         seconds.append(time.perf_counter() - started)
         assert done.returncode == 0, done.stderr
     assert "--slice-through" in done.stdout
-    assert min(seconds) < 1.0  # 0.2 s on an idle machine; the sharp test is that nothing heavy is loaded
+    assert min(seconds) < 3.0  # 0.2 s on an idle machine; the sharp test is that nothing heavy is loaded
 
 
 def test_version(capsys):

@@ -65,7 +65,7 @@ def duplicated_outputs() -> SplineNetwork:
 
 
 CASES: dict[str, Callable[[], tuple[SplineNetwork, sg.Box | sg.Polygon, sg.Slice | None]]] = {
-    "deep": lambda: (gaussian(2, 10, 10, 10, 3), BOX, None),
+    "deep": lambda: (gaussian(2, 9, 8, 7, 3), BOX, None),
     "triangle": lambda: (gaussian(2, 8, 8, 2, seed=1), TRIANGLE, None),
     "leaky": lambda: (gaussian(2, 8, 8, 2, activation="leaky"), BOX, None),
     "hardtanh": lambda: (gaussian(2, 8, 8, 2, activation="hardtanh"), BOX, None),
@@ -77,9 +77,9 @@ CASES: dict[str, Callable[[], tuple[SplineNetwork, sg.Box | sg.Polygon, sg.Slice
     ),
     "one output": lambda: (gaussian(2, 8, 8, 1), BOX, None),
     "65 outputs": lambda: (gaussian(2, 8, 8, 65), BOX, None),
-    "784 outputs": lambda: (gaussian(2, 12, 12, 784), BOX, None),
-    "not kept": lambda: (gaussian(2, 6, 80, 100), sg.Box([-0.5, -0.5], [0.5, 0.5]), None),
-    "narrow after wide": lambda: (gaussian(2, 4, 70, 20), TRIANGLE, None),
+    "784 outputs": lambda: (gaussian(2, 8, 8, 784), BOX, None),
+    "not kept": lambda: (gaussian(2, 6, 80, 100), sg.Box([-0.2, -0.2], [0.2, 0.2]), None),
+    "narrow after wide": lambda: (gaussian(2, 4, 70, 20), sg.Polygon([[0, 0], [0.5, 0.1], [0.2, 0.4]]), None),
     "bottleneck 1": lambda: (bottleneck(1), BOX, None),
     "duplicated outputs": lambda: (duplicated_outputs(), BOX, None),
     "no knots": lambda: (mlp([[[1.0, 2.0], [3.0, 4.0]]], [[0.5, -0.5]]), BOX, None),
