@@ -39,6 +39,18 @@ def float_array(value: Any, name: str, *, ndim: int | None = None) -> Array:
     return array
 
 
+def real_array(value: Any, name: str) -> Array:
+    """``value`` as float64, NaN and infinities let through; `float_array` is for arguments that must be finite.
+
+    Raises:
+        WrongType: complex, boolean, object or text entries, or a ragged list.
+    """
+    given = _as_array(value, name)
+    if given.dtype.kind not in "fiu":
+        raise WrongType(f"{name} must hold real numbers; got {_kind(given)}.")
+    return given.astype(np.float64)
+
+
 def _as_array(value: Any, name: str) -> Array:
     if hasattr(value, "detach") and hasattr(value, "cpu"):  # a tensor, without importing torch
         value = value.detach().cpu()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from tqdm.auto import tqdm
 
 from splinegeo._errors import InvalidArgument, ShapeMismatch, WrongType
@@ -15,6 +16,9 @@ from splinegeo.partition.budget import Budget
 from splinegeo.partition.enumerate import Problem, enumerate_regions, n_threads
 from splinegeo.partition.ranks import settle
 from splinegeo.partition.result import Partition
+
+# Squares of coordinates within this bound, and sums of them, stay finite.
+LARGEST = 1e150
 
 if TYPE_CHECKING:
     from torch import nn
@@ -54,7 +58,13 @@ def partition(
         raise WrongType(f"partition: slice is a Slice or None, not {type(slice).__name__}")
     if budget is not None and not isinstance(budget, Budget):
         raise WrongType(f"partition: budget is a Budget or None, not {type(budget).__name__}")
+    if not isinstance(progress, (bool, np.bool_)):
+        raise WrongType(f"partition(progress={progress!r}): True or False is expected")
     count = n_threads(threads)
+    if not np.abs(domain.vertices).max() <= LARGEST:
+        raise InvalidArgument(
+            f"partition: the domain reaches beyond {LARGEST:g}, where areas leave float64; rescale the slice"
+        )
     if not isinstance(net, SplineNetwork):
         net = _captured(net, slice)
     plane = Slice.identity(2) if slice is None else slice

@@ -7,6 +7,8 @@ off; what touches zero without changing sign is found among the other edges, and
 
 from __future__ import annotations
 
+import numbers
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +31,8 @@ class Boundary:
 
     segments: Array  # (S, 2, 2) end points
     regions: Array  # (S,) a region of the partition that each segment bounds or crosses
-    everywhere: Array  # (K,) regions on all of which the outputs are equal (or at the level); not outlined by segments
+    everywhere: Array  # (K,) regions on all of which equality holds; they are not outlined by segments
+    patches: tuple[Array, ...]  # polygons (k, 2) on which equality holds, those regions and parts of others
 
     def __len__(self) -> int:
         return len(self.segments)
@@ -43,7 +46,7 @@ class Boundary:
         return float(np.linalg.norm(self.segments[:, 1] - self.segments[:, 0], axis=1).sum())
 
     def __repr__(self) -> str:
-        return f"<Boundary {len(self):,} segments, {len(self.everywhere):,} whole regions>"
+        return f"<Boundary {len(self):,} segments, {len(self.patches):,} patches>"
 
 
 def decision_boundary(part: Partition, i: int, j: int | None, level: float) -> Boundary:
@@ -51,19 +54,22 @@ def decision_boundary(part: Partition, i: int, j: int | None, level: float) -> B
     net = part.network
     n = net.n_outputs
     for name, value in (("i", i), ("j", j)):
-        if value is not None and not (isinstance(value, (int, np.integer)) and 0 <= value < n):
+        number = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+        if not (number and 0 <= value < n) and not (name == "j" and value is None):  # type: ignore[operator]
             raise InvalidArgument(f"decision_boundary({name}={value!r}): outputs are numbered 0 to {n - 1}")
     if i == j:
         raise InvalidArgument(f"decision_boundary(i={i}, j={j}): an output always ties with itself")
-    if not np.isfinite(level) or (j is not None and level != 0):
-        raise InvalidArgument(f"decision_boundary(level={level!r}): a finite number, and only for a single output")
+    if isinstance(level, bool) or not isinstance(level, numbers.Real) or not abs(level) <= sys.float_info.max:
+        raise InvalidArgument(f"decision_boundary(level={level!r}): a finite number is expected")
+    if j is not None and level != 0:
+        raise InvalidArgument(f"decision_boundary(level={level!r}): a level goes with a single output, not with a tie")
     others = [k for k in range(n) if k not in (i, j)] if j is not None else []
     weight = np.zeros((1 + len(others), n))
     weight[:, i] = 1
     for row, k in enumerate([j, *others] if j is not None else []):
         weight[row, k] = -1
     bias = np.zeros(len(weight))
-    bias[0] = -level
+    bias[0] = -float(level)
     refined, problem, base_bits = _refined(part, weight, bias)
     return _read(part, refined, problem, base_bits, len(weight))
 
@@ -110,7 +116,11 @@ def _read(part: Partition, found: dict[str, Array], problem: Problem, first: int
             whole[r] = equal[r] and exact.flat(r, k)
     chosen &= owner[sides[:, 0]] >= 0
     segments = found["vertices"][found["edge_vertices"][chosen]].reshape(-1, 2, 2)
-    return Boundary(segments, owner[sides[chosen, 0]], np.unique(owner[whole & (owner >= 0)]))
+    partly = np.unique(owner[~whole])  # a region that is whole only in part is no whole region
+    everywhere = np.setdiff1d(owner[whole & (owner >= 0)], partly)
+    o, corners = found["region_offsets"], found["vertices"][found["corner_vertices"]]
+    patches = tuple(corners[o[r] : o[r + 1]] for r in np.nonzero(whole)[0])
+    return Boundary(segments, owner[sides[chosen, 0]], everywhere, patches)
 
 
 def _owners(packed: Array, n_breakpoints: int, index: dict[bytes, int]) -> Array:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
+import numbers
 import time
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from splinegeo._errors import InvalidArgument, WrongType
 
@@ -28,18 +32,19 @@ class Budget:
 
     def __post_init__(self) -> None:
         for name in ("regions", "seconds", "memory"):
-            value = getattr(self, name)
+            value: Any = getattr(self, name)
             if value is None:
                 continue
-            if (
-                isinstance(value, bool)
-                or not isinstance(value, (int, float))
-                or (name != "seconds" and value != int(value))
-            ):
-                kind = "a number" if name == "seconds" else "a whole number"
+            whole = name != "seconds"
+            kind = "a whole number" if whole else "a number"
+            if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
                 raise WrongType(f"Budget({name}={value!r}): {kind} is expected, or None for no limit")
-            if not value > 0 or math.isnan(value):
+            if not value > 0:
                 raise InvalidArgument(f"Budget({name}={value!r}): a limit is positive; None means no limit")
+            if whole and (value == math.inf or value != int(value)):
+                raise WrongType(f"Budget({name}={value!r}): {kind} is expected, or None for no limit")
+            # Beyond what a machine can do there is no difference; numbers that fit spare every later check.
+            object.__setattr__(self, name, min(int(value), 1 << 62) if whole else float(min(value, 1e300)))
 
 
 class Clock:

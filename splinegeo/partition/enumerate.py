@@ -101,6 +101,13 @@ class Worker:
             self.table["answer_point"][:] = self.judge.position(vertex)
         return vertex
 
+    def compile(self) -> None:
+        """Have the kernel compiled, or loaded, by a walk that stops at once."""
+        control, self.table["control"] = self.table["control"], np.ones(2, np.int64)
+        kernel.walk(self.table.address, self._callback.address, 0, 0, 0)
+        self.table["control"] = control
+        self.table["scalars"][STARTED] = 0
+
     def run(self, code: int, limit: int, found: Callable[[int, int], None]) -> tuple[dict[str, Array], bool]:
         """The regions of one task, linked among themselves, and whether they are all there."""
         parts: list[dict[str, Array]] = []
@@ -155,7 +162,7 @@ class Job:
 
     def __init__(self, problem: Problem, budget: Budget, threads: int) -> None:
         self.cap = budget.regions or NO_LIMIT
-        self._problem, self._clock = problem, Clock(budget)
+        self._problem, self._budget = problem, budget
         self._tasks = 1 << problem.splits
         self._control = np.zeros(2, np.int64)
         self._workers = [Worker(problem, self._control) for _ in range(min(threads, self._tasks))]
@@ -196,6 +203,8 @@ class Job:
     def run(self, progress: Callable[[int], Any]) -> str:
         """Do the work; empty, or the reason why some regions are missing."""
         announce(kernel.walk)
+        self._workers[0].compile()
+        clock = Clock(self._budget)  # compiling is not what a budget is for
         reason, reported = "", 0
         with ThreadPoolExecutor(len(self._workers), "splinegeo") as pool:
             running = {pool.submit(self._work, worker) for worker in self._workers}
@@ -206,7 +215,7 @@ class Job:
                         future.result()
                     progress(self._regions - reported)
                     reported = self._regions
-                    reason = reason or self._clock.reason(self._bytes)
+                    reason = reason or clock.reason(self._bytes)
                     if reason:
                         self._control[0] = 1
             except KeyboardInterrupt:

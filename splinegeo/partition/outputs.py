@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from splinegeo._errors import InvalidArgument
 from splinegeo._types import Array
 from splinegeo.partition.frame import Frame
 from splinegeo.partition.normal_form import EPS, Level
@@ -65,6 +66,10 @@ class Outputs:
 
 def output_maps(rows: Array, basis: Array, exponent: int, frame: Frame) -> tuple[Array, Array]:
     """A (n, D, 2) and b (n, D) in slice coordinates from engine rows (n, rows, 3); an empty basis is the identity."""
-    whole = np.ldexp(basis @ rows if len(basis) else rows, exponent)
-    a = whole[:, :, :2] / np.asarray(frame.scale)
-    return a, whole[:, :, 2] - a @ np.asarray(frame.centre)
+    with np.errstate(over="ignore", invalid="ignore"):
+        whole = np.ldexp(basis @ rows if len(basis) else rows, exponent)
+        a = whole[:, :, :2] / np.asarray(frame.scale)
+        b = whole[:, :, 2] - a @ np.asarray(frame.centre)
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        raise InvalidArgument("affine_maps: a map leaves the range of float64; scale the network's last layer down")
+    return a, b

@@ -6,6 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from splinegeo._errors import InvalidArgument
 from splinegeo._types import Array
 from splinegeo.partition.frame import Frame
 from splinegeo.partition.normal_form import Level
@@ -52,6 +53,10 @@ def build(levels: list[Level], frame: Frame) -> tuple[dict[str, Array], int]:
     edges, edge_error = frame.edge_rows()
     exact, grid = _exact_levels(levels, edges, edge_error, corners, corner_error, slack)
     exponent = int(levels[-1].exponents[0]) if levels[-1].n else 0
+    with np.errstate(over="ignore"):
+        column_scale = np.ldexp(1 / np.array(frame.scale), exponent)
+    if not np.isfinite(column_scale).all():
+        raise InvalidArgument("partition: the network's outputs leave the range of float64; scale its last layer down")
     plan = {
         "offsets": offsets,
         "constant": np.ascontiguousarray(constant.T).ravel(),
@@ -76,7 +81,7 @@ def build(levels: list[Level], frame: Frame) -> tuple[dict[str, Array], int]:
         "hash_side": np.stack([hn, hp], 1),
         "hash_zero": hash_zero_class,
         "corners": np.concatenate([corners, corner_error[:, None], edges, edge_error[:, None]], 1),
-        "column_scale": np.ldexp(1 / np.array(frame.scale), exponent),
+        "column_scale": column_scale,
     }
     return plan, exponent
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,9 +12,10 @@ import numpy as np
 
 from splinegeo._errors import InvalidArgument, ShapeMismatch
 from splinegeo._types import Array
+from splinegeo._validate import real_array
 from splinegeo.descriptors import Summary, image_areas, nu, output_densities, psi, rank, summarize, weighted_histogram
 from splinegeo.domains import Box, Polygon, Slice
-from splinegeo.networks import SplineNetwork
+from splinegeo.networks import SplineNetwork, to_arrays
 from splinegeo.partition.boundary import Boundary, decision_boundary
 from splinegeo.partition.enumerate import Problem
 from splinegeo.partition.frame import Frame
@@ -60,10 +62,8 @@ class Ragged(Sequence[Array]):
     def __getitem__(self, k: int | slice) -> Array | list[Array]:
         if isinstance(k, slice):
             return [self[i] for i in range(*k.indices(len(self)))]
-        n = len(self)
-        if not -n <= k < n:
-            raise IndexError(f"{k} of {n} rows")
-        return self.flat[self.offsets[k % n] : self.offsets[k % n + 1]]
+        k = _position(k, len(self), "row")
+        return self.flat[self.offsets[k] : self.offsets[k + 1]]
 
     def __repr__(self) -> str:
         return f"<{len(self):,} rows, {len(self.flat):,} entries>"
@@ -150,12 +150,12 @@ class Partition:
     @cached_property
     def volumes(self) -> Array:
         """(N,) areas in slice coordinates."""
-        return areas(self.vertices, self.region_offsets, self.corner_vertices)
+        return _frozen(areas(self.vertices, self.region_offsets, self.corner_vertices))
 
     @cached_property
     def interior_points(self) -> Array:
         """(N, 2) the mean of each region's corners; in a sliver thinner than float64 resolves it may lie on an edge."""
-        return inner_points(self.vertices, self.region_offsets, self.corner_vertices)
+        return _frozen(inner_points(self.vertices, self.region_offsets, self.corner_vertices))
 
     @property
     def coverage(self) -> float:
@@ -178,7 +178,7 @@ class Partition:
         Raises:
             ShapeMismatch: the last axis is not the slice's dimension.
         """
-        points = np.asarray(points, np.float64)
+        points = real_array(points, "locate: points")
         if points.ndim == 0 or points.shape[-1] != 2:
             raise ShapeMismatch(f"locate: points have shape {points.shape}; slice coordinates (..., 2) are expected")
         flat = points.reshape(-1, 2)
@@ -202,9 +202,7 @@ class Partition:
         Raises:
             InvalidArgument: an index is out of range.
         """
-        chosen = np.arange(self.n_regions) if regions is None else np.atleast_1d(np.asarray(regions))
-        if len(chosen) and (chosen.dtype.kind not in "iu" or chosen.min() < 0 or chosen.max() >= self.n_regions):
-            raise InvalidArgument(f"affine_maps: regions are indices from 0 to {self.n_regions - 1}")
+        chosen = self._chosen(regions)
         if latent or not len(self.compressed_maps):
             s = self.slice
             linear = np.eye(s.ambient_dim) if latent else s.basis
@@ -214,6 +212,20 @@ class Partition:
             return both[:, :, :-1], both[:, :, -1]
         frame = Frame.of(self.domain.vertices)
         return output_maps(self.compressed_maps[chosen], self.output_basis, self.output_exponent, frame)
+
+    def _chosen(self, regions: Any) -> Array:
+        if regions is None:
+            return np.arange(self.n_regions)
+        try:
+            chosen = np.atleast_1d(np.asarray(regions))
+        except (ValueError, TypeError, OverflowError):  # a ragged list
+            chosen = np.zeros((1, 1))
+        if chosen.size == 0 and chosen.ndim == 1:
+            return chosen.astype(np.int64)
+        wrong = chosen.ndim != 1 or chosen.dtype.kind not in "iu"
+        if wrong or chosen.min() < 0 or chosen.max() >= self.n_regions:
+            raise InvalidArgument(f"affine_maps: regions are a list of indices from 0 to {self.n_regions - 1}")
+        return chosen
 
     @property
     def psi(self) -> Array:
@@ -254,8 +266,27 @@ class Partition:
         return summarize(self._values(name), self.volumes, quantiles=quantiles)
 
     def histogram(self, name: Literal["psi", "nu", "volume"] = "psi", bins: Any = 50) -> tuple[Array, Array]:
-        """Area-weighted histogram of a descriptor: weights and bin edges."""
-        return weighted_histogram(self._values(name), self.volumes, bins)
+        """Area-weighted histogram of a descriptor: weights (n,) and bin edges (n + 1,).
+
+        Args:
+            name: the descriptor.
+            bins: a number of bins, or their edges in ascending order.
+
+        Raises:
+            InvalidArgument: an unknown name, or bins that are neither.
+        """
+        values = self._values(name)
+        if isinstance(bins, (int, np.integer)) and not isinstance(bins, bool):
+            if not 1 <= bins <= 10**7:
+                raise InvalidArgument(f"histogram(bins={bins}): from 1 to 10,000,000 bins are expected")
+        else:
+            edges = np.asarray(bins)
+            ascending = edges.ndim == 1 and len(edges) > 1 and edges.dtype.kind in "fiu"
+            if not (ascending and np.isfinite(edges).all() and (np.diff(edges) >= 0).all()):
+                raise InvalidArgument(
+                    f"histogram(bins={bins!r}): a number of bins or their ascending edges are expected"
+                )
+        return weighted_histogram(values, self.volumes, bins)
 
     def _values(self, name: str) -> Array:
         if name not in ("psi", "nu", "volume"):
@@ -308,10 +339,7 @@ class Partition:
         return self.n_regions
 
     def __getitem__(self, k: int) -> Region:
-        n = self.n_regions
-        if not -n <= k < n:
-            raise IndexError(f"region {k} of a partition with {n} regions")
-        k = k % n
+        k = _position(k, self.n_regions, "region")
         a, b = self.affine_maps([k])
         bits = unpack(self.packed_patterns[k : k + 1], self.network.n_breakpoints)[0].astype(bool)
         s = self.singular_values[k : k + 1]
@@ -327,9 +355,13 @@ class Partition:
         if not isinstance(other, Partition):
             return NotImplemented
         mine, theirs = self._stored(), other._stored()
-        return all(np.array_equal(a, b) for a, b in zip(mine, theirs, strict=True)) and (
-            (self.domain, self.slice, self.complete, self.stop_reason)
-            == (other.domain, other.slice, other.complete, other.stop_reason)
+        return (
+            all(np.array_equal(a, b) for a, b in zip(mine, theirs, strict=True))
+            and (
+                (self.domain, self.slice, self.complete, self.stop_reason, self.output_exponent)
+                == (other.domain, other.slice, other.complete, other.stop_reason, other.output_exponent)
+            )
+            and _same_network(self.network, other.network)
         )
 
     __hash__ = None  # type: ignore[assignment]
@@ -342,6 +374,8 @@ class Partition:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+        for array in self._stored():
+            array.flags.writeable = False
 
     def __repr__(self) -> str:
         where = f"{type(self.domain).__name__} in R^{self.slice.ambient_dim}"
@@ -388,11 +422,32 @@ class Partition:
         maps, errors = self.compressed_maps, self.map_errors
         if not len(maps) and len(bits):
             maps, errors = projected_rows(self._problem, self.packed_patterns, errors)
-        return linear_labels(self._problem, bits, maps, errors, self.edge_regions)
+        labels, count = linear_labels(self._problem, bits, maps, errors, self.edge_regions)
+        return _frozen(labels), count
 
     @cached_property
     def _pattern_index(self) -> dict[bytes, int]:
         return {row.tobytes(): k for k, row in enumerate(self.packed_patterns)}
+
+
+def _same_network(a: SplineNetwork, b: SplineNetwork) -> bool:
+    mine, theirs = to_arrays(a), to_arrays(b)
+    return mine.keys() == theirs.keys() and all(np.array_equal(mine[k], theirs[k]) for k in mine)
+
+
+def _position(k: Any, n: int, what: str) -> int:
+    try:
+        k = operator.index(k)
+    except TypeError:
+        raise TypeError(f"{what}s are numbered by integers, not by {type(k).__name__}") from None
+    if not -n <= k < n:
+        raise IndexError(f"{what} {k} of {n} {what}s")
+    return k % n
+
+
+def _frozen(array: Array) -> Array:
+    array.flags.writeable = False
+    return array
 
 
 def _escaped(text: str) -> str:

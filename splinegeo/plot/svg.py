@@ -35,7 +35,7 @@ def partition_svg(
     """
     n = len(region_offsets) - 1
     low, high = outline.min(0), outline.max(0)
-    scale = size / max(float((high - low).max()), np.finfo(float).tiny)
+    scale = size / max(float((high - low).max()), 1e-290)  # a subnormal extent would overflow the scale
     width, height = (high - low) * scale
 
     def path(points: Array) -> str:
