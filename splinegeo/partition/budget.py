@@ -37,7 +37,7 @@ class Budget:
                 continue
             whole = name != "seconds"
             kind = "a whole number" if whole else "a number"
-            if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+            if not _is_number(value):
                 raise WrongType(f"Budget({name}={value!r}): {kind} is expected, or None for no limit")
             if not value > 0:
                 raise InvalidArgument(f"Budget({name}={value!r}): a limit is positive; None means no limit")
@@ -45,6 +45,10 @@ class Budget:
                 raise WrongType(f"Budget({name}={value!r}): {kind} is expected, or None for no limit")
             # Beyond what a machine can do there is no difference; numbers that fit spare every later check.
             object.__setattr__(self, name, min(int(value), 1 << 62) if whole else float(min(value, 1e300)))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_))
 
 
 class Clock:
