@@ -19,7 +19,7 @@ class Budget:
 
     Args:
         regions: keep at most this many regions. The regions kept are the first in the canonical order.
-        seconds: stop after this much wall time.
+        seconds: stop after this much wall time, not counting the compilation of kernels in a first call.
         memory: stop when the regions found take this many bytes.
 
     Raises:

@@ -40,15 +40,10 @@ def build(levels: list[Level], frame: Frame) -> tuple[dict[str, Array], int]:
     hash_bit = (hash_bit << np.uint64(1)) ^ rng.integers(0, 2**63, n_hinges, dtype=np.uint64)
     hash_zero = (hash_zero << np.uint64(1)) ^ rng.integers(0, 2**63, n_hinges, dtype=np.uint64)
     twin, sign = _twins(levels, offsets)
-    members: list[list[int]] = [[i] if twin[i] == i else [] for i in range(n_hinges)]
-    for i in range(n_hinges):
-        if twin[i] != i:
-            members[twin[i]].append(i)
-    hp, hn, hash_zero_class = np.zeros((3, n_hinges), np.uint64)
-    for r, group in enumerate(members):
-        for i in group:
-            (hp if sign[i] > 0 else hn)[r] ^= hash_bit[i]
-            hash_zero_class[r] ^= hash_zero[i]
+    order = np.argsort(twin, kind="stable")  # a class is named after its first hinge, which therefore leads it
+    hash_side, hash_class = np.zeros((n_hinges, 2), np.uint64), np.zeros(n_hinges, np.uint64)
+    np.bitwise_xor.at(hash_side, (twin, (sign > 0).astype(np.int64)), hash_bit)
+    np.bitwise_xor.at(hash_class, twin, hash_zero)
     corners, corner_error = frame.corner_rows()
     edges, edge_error = frame.edge_rows()
     exact, grid = _exact_levels(levels, edges, edge_error, corners, corner_error, slack)
@@ -74,12 +69,12 @@ def build(levels: list[Level], frame: Frame) -> tuple[dict[str, Array], int]:
         "exact": exact,
         "grid": grid,
         "twin": twin,
-        "twin_start": np.r_[0, np.cumsum([len(m) for m in members])].astype(np.int64),
-        "twin_index": np.array([i for m in members for i in m], np.int64),
-        "twin_sign": np.array([sign[i] for m in members for i in m], np.int8),
+        "twin_start": np.r_[0, np.cumsum(np.bincount(twin, minlength=n_hinges))].astype(np.int64),
+        "twin_index": order,
+        "twin_sign": sign[order],
         "hash_bit": hash_bit,
-        "hash_side": np.stack([hn, hp], 1),
-        "hash_zero": hash_zero_class,
+        "hash_side": hash_side,
+        "hash_zero": hash_class,
         "corners": np.concatenate([corners, corner_error[:, None], edges, edge_error[:, None]], 1),
         "column_scale": column_scale,
     }
