@@ -62,18 +62,17 @@ def _describe(t, level, lo, m):
 def _emit(t, base, nv):
     """Write the current region."""
     offsets, scalars, rows, poly = view(t, "offsets"), view(t, "scalars"), view(t, "rows"), view(t, "poly_f")
-    poly_i, poly_u, bits = view(t, "poly_i"), view(t, "poly_u"), view(t, "bits")
+    poly_i, poly_u = view(t, "poly_i"), view(t, "poly_u")
     n_levels = offsets.shape[0] - 2
     n, c = scalars[N_OUT], scalars[C_OUT]
     lo, m = offsets[n_levels], offsets[n_levels + 1] - offsets[n_levels]
     h = view(t, "hashes")[n_levels, ACTIVE]
     view(t, "out_corners")[n] = nv
     out_bits, width = view(t, "out_bits"), (lo + 7) // 8
+    # Eight bytes of 0 or 1 into the bits of one: the factor carries byte i to bit 56 + i, and no sum carries over.
+    words = view(t, "bits_words")
     for k in range(width):
-        byte = 0
-        for i in range(8):
-            byte |= np.int64(bits[8 * k + i]) << i
-        out_bits[n * width + k] = byte
+        out_bits[n * width + k] = (words[k] * np.uint64(0x0102040810204080)) >> np.uint64(56)
     total = rows.shape[0] // 4
     s1, s2, noise = _describe(t, n_levels, lo, m)
     if not min(s1, s2 if m > 1 else s1) > SURE * noise and refresh(t, n_levels):

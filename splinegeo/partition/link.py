@@ -128,32 +128,44 @@ def _edges(offsets, regions, twin, corner_vertex, corner_edge, neighbors, ends, 
 
 
 @kernel()
-def _count_flips(bits, sides, counts):
+def _count_flips(words, sides, counts):
     for e in range(sides.shape[0]):
         a, b = sides[e, 0], sides[e, 1]
         counts[e + 1] = 0
         if b >= 0:
-            for k in range(bits.shape[1]):
-                if bits[a, k] != bits[b, k]:
-                    x = np.int64(bits[a, k]) ^ np.int64(bits[b, k])
-                    while x:
-                        x &= x - 1
-                        counts[e + 1] += 1
+            for k in range(words.shape[1]):
+                x = words[a, k] ^ words[b, k]
+                while x != 0:
+                    x &= x - np.uint64(1)
+                    counts[e + 1] += 1
 
 
 @kernel()
-def _list_flips(bits, sides, offsets, flips):
+def _list_flips(words, sides, offsets, flips):
     for e in range(sides.shape[0]):
         a, b = sides[e, 0], sides[e, 1]
         n = offsets[e]
         if b >= 0:
-            for k in range(bits.shape[1]):
-                if bits[a, k] != bits[b, k]:
-                    x = np.int64(bits[a, k]) ^ np.int64(bits[b, k])
-                    for i in range(8):
-                        if (x >> i) & 1:
-                            flips[n] = 8 * k + i
-                            n += 1
+            for k in range(words.shape[1]):
+                x = words[a, k] ^ words[b, k]
+                while x != 0:
+                    rest = x & (x - np.uint64(1))
+                    bit = x ^ rest  # the lowest one; its position by halving
+                    place = 0
+                    for half in (32, 16, 8, 4, 2, 1):
+                        if bit >> np.uint64(half) != 0:
+                            bit >>= np.uint64(half)
+                            place += half
+                    flips[n] = 64 * k + place
+                    n += 1
+                    x = rest
+
+
+def _as_words(packed: Array) -> Array:
+    """Packed little-endian bits (N, .) as 64-bit words; bit i of the row is bit i % 64 of word i // 64."""
+    padded = np.zeros((len(packed), -(-packed.shape[1] // 8) * 8), np.uint8)
+    padded[:, : packed.shape[1]] = packed
+    return padded.view("<u8").astype(np.uint64, copy=False)
 
 
 def network_bits(bits: Array, hinges: Array, n_breakpoints: int) -> Array:
@@ -214,10 +226,11 @@ def join(parts: list[dict[str, Array]], problem: Problem, cap: int, complete: bo
     ends, sides = ends[:n_edges].copy(), sides[:n_edges].copy()
     patterns = network_bits(bits, problem.bits, problem.network.n_breakpoints)
     flips = np.zeros(n_edges + 1, np.int64)
-    _count_flips(patterns, sides, flips)
+    words = _as_words(patterns)
+    _count_flips(words, sides, flips)
     np.cumsum(flips, out=flips)
     breakpoints = np.empty(flips[-1], np.int32)
-    _list_flips(patterns, sides, flips, breakpoints)
+    _list_flips(words, sides, flips, breakpoints)
     return {
         "vertices": vertices,
         "region_offsets": offsets,

@@ -53,6 +53,7 @@ STATE = {
     "history": (_I, 4),  # (L + 1, 4) see N_TERMS in state.py
     "history_f": (_F, 8),  # (L + 1, 8) three coefficients and an error for each rank-one change
     "bits": (types.int8, 1),  # activation of each hinge, padded
+    "bits_words": (_U, 1),  # the same memory, eight hinges a word
     "map_bits": (types.int8, 1),  # the activations that the rows of the level above reflect
     "stamp": (_I, 1),  # (L + 2,) version of the level below when a level's rows were last made
     "version": (_I, 1),

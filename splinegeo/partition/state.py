@@ -56,6 +56,7 @@ def add_state(table: Table, room: int = 64) -> None:
     }
     for name, array in fresh.items():
         table[name] = array
+    table["bits_words"] = table["bits"].view(np.uint64)
     _add_polygons(table, room, 16 * room)
 
 
