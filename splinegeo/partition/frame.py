@@ -93,9 +93,9 @@ class Frame:
         """`to_slice`, but a coordinate that is a corner's own comes back as the corner's, to the last bit."""
         u = self.to_slice(t)
         corners, _ = self.corner_rows()
-        for row, given in zip(corners, self.corners, strict=True):
-            for axis in range(2):
-                u[t[:, axis] == row[axis], axis] = given[axis]
+        for axis in range(2):
+            for own, given in set(zip(corners[:, axis].tolist(), self.corners[:, axis].tolist(), strict=True)):
+                u[t[:, axis] == own, axis] = given
         return u
 
     def to_frame(self, u: Array) -> Array:

@@ -32,6 +32,7 @@ from splinegeo.partition.state import (
     N_OUT,
     N_TERMS,
     N_VERTICES,
+    NEAR,
     POOL_TOP,
     ROOM,
     SP,
@@ -110,7 +111,7 @@ def _start(t):
         u[v, 0] = u[v, 1] = 0
     scalars[SP] = scalars[CAND_TOP] = scalars[POOL_TOP] = scalars[DEPTH] = 0
     scalars[LEVEL] = -1
-    scalars[C0] = scalars[CN] = scalars[BASE] = 0
+    scalars[C0] = scalars[CN] = scalars[BASE] = scalars[NEAR] = 0
     scalars[N_VERTICES] = nv
     scalars[HAVE] = scalars[STARTED] = 1
     view(t, "stamp")[:] = -1
@@ -215,7 +216,9 @@ def walk(t, ask, code, depth, limit):
         if scalars[N_OUT] + 1 > view(t, "out_corners").shape[0] or scalars[C_OUT] + nv > view(t, "out_xy").shape[0]:
             return FULL
         kept = 0
-        if scalars[CN] > 0:
+        if scalars[CN] == 0:
+            scalars[NEAR] = 0
+        else:
             kept = keep_crossing(t, ask, level, base, nv, scalars[C0], scalars[CN], scalars[CAND_TOP])
         if kept < 0 or (kept > 0 and not _split(t, ask, level, base, nv, kept, code, depth)):
             return ERROR

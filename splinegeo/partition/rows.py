@@ -106,14 +106,19 @@ def rebuild(t, level):
         level_f[level, TAKEN] = rounding  # of the level below, the only source where pushes are made
         used = 0
         start = block_offset[block]
-        for j in range(first, last):
+        xs, ys, zs = rows[first:last], rows[total + first : total + last], rows[2 * total + first : 2 * total + last]
+        es, rhos = rows[3 * total + first : 3 * total + last], rho[first:last]
+        on, steep = bits[first:last], slopes[first:last]
+        for j in range(last - first):
             # Activations are random to a branch predictor: write always, advance only past what counts.
-            slope = slopes[j, bits[j]]
-            x, y, z = rows[j] * slope, rows[total + j] * slope, rows[2 * total + j] * slope
-            place[used] = start + (j - first) * n
-            h[4 * used], h[4 * used + 1], h[4 * used + 2] = x, y, z
-            e = (rows[3 * total + j] + rho[j] * rounding) * abs(slope)
-            h[4 * used + 3] = e
+            slope = steep[j, np.uint64(on[j])]
+            x, y, z = xs[j] * slope, ys[j] * slope, zs[j] * slope
+            k = np.uint64(used)
+            f = np.uint64(4) * k
+            place[k] = start + j * n
+            h[f], h[f + np.uint64(1)], h[f + np.uint64(2)] = x, y, z
+            e = (es[j] + rhos[j] * rounding) * abs(slope)
+            h[f + np.uint64(3)] = e
             reach = max(reach, e)
             used += slope != 0.0
             biggest = max(biggest, max(abs(x), max(abs(y), abs(z))))
@@ -183,10 +188,11 @@ def _push(t, level, block, p, x, y, z, e):
     column, factor = scratch[:n], scratch[n : n + last - first]
     used = 0
     start = view(t, "block_offset")[block]
-    for j in range(first, last):
-        f = slopes[j, map_bits[j]] * g[p + j - first]
-        place[used] = start + (j - first) * n
-        factor[used] = f
+    on, steep, change = map_bits[first:last], slopes[first:last], g[p : p + last - first]
+    for j in range(last - first):
+        f = steep[j, np.uint64(on[j])] * change[j]
+        place[np.uint64(used)] = start + j * n
+        factor[np.uint64(used)] = f
         used += f != 0.0
     while used & 3:  # whole groups of four: the rest counts for nothing
         place[used] = start
@@ -219,8 +225,9 @@ def _pushed(t, level, block):
     if view(t, "stamp")[level] != history[below, TERMS_SINCE] or terms > MOST_TERMS:
         return False
     changed = 0
-    for j in range(lo, hi):
-        changed += np.int64(bits[j] ^ map_bits[j])
+    now, before = bits[lo:hi], map_bits[lo:hi]
+    for j in range(hi - lo):
+        changed += np.int64(now[j] ^ before[j])
     if 12 * changed > hi - lo or flips[level] + changed + FLIPS_PER_PUSH * terms > FLIPS_BETWEEN_REBUILDS:
         return False
     # What the rows below round by has grown since this level took it over.

@@ -7,7 +7,7 @@ from splinegeo.partition.callback import call
 from splinegeo.partition.memory import view
 from splinegeo.partition.plan import TINY
 from splinegeo.partition.rows import FAST, UNIT, refresh
-from splinegeo.partition.state import ASKED, BIGGEST, REACH, ROUNDING
+from splinegeo.partition.state import ASKED, BIGGEST, NEAR, REACH, ROUNDING
 
 SIGNS, VERTEX = 0, 1  # what a question is about
 UNDECIDED, FAILED = 2, 3
@@ -116,20 +116,22 @@ def meet(t, ask, level, p, r, k):
 
 
 @kernel(inner=True)
-def scale_vertex(t, level, p):
-    """The vertex in row p divided by a bound on the error of any row of the level there: beyond one, signs are sure."""
-    poly, level_f = view(t, "poly_f"), view(t, "level_f")
-    x, y, w, e = poly[p, 0], poly[p, 1], poly[p, 2], poly[p, 3]
-    if view(t, "exact")[level] and e == 0.0:
-        bound = view(t, "grid")[level]
-    else:
-        rho = view(t, "rho_max")[level]
-        doubt = 1.01 * rho * (level_f[level, REACH] + level_f[level, ROUNDING])
-        lam = 3.03 * rho * level_f[level, BIGGEST]
-        largest = max(abs(x), max(abs(y), w))
-        bound = 1.01 * (doubt * (abs(x) + abs(y) + w + 3.0 * e) + lam * (e + 4.0 * UNIT * largest)) + TINY
-    scale = 1.0 / bound
-    return x * scale, y * scale, w * scale
+def scale_vertices(t, level, base, nv):
+    """Vertices of the current polygon in units of the largest error of a row there, into `near`: beyond one is sure."""
+    poly, level_f, near = view(t, "poly_f"), view(t, "level_f"), view(t, "near")
+    exact, grid = view(t, "exact")[level], view(t, "grid")[level]
+    rho = view(t, "rho_max")[level]
+    doubt = 1.01 * rho * (level_f[level, REACH] + level_f[level, ROUNDING])
+    lam = 3.03 * rho * level_f[level, BIGGEST]
+    for v in range(nv):
+        x, y, w, e = poly[base + v, 0], poly[base + v, 1], poly[base + v, 2], poly[base + v, 3]
+        if exact and e == 0.0:
+            bound = grid
+        else:
+            largest = max(abs(x), max(abs(y), w))
+            bound = 1.01 * (doubt * (abs(x) + abs(y) + w + 3.0 * e) + lam * (e + 4.0 * UNIT * largest)) + TINY
+        scale = 1.0 / bound
+        near[v, 0], near[v, 1], near[v, 2] = x * scale, y * scale, w * scale
 
 
 @kernel(FAST, inner=True)
@@ -173,14 +175,13 @@ def classify(t, level, base, nv):
     n = hi - lo
     a, b, c = rows[lo:hi], rows[total + lo : total + hi], rows[2 * total + lo : 2 * total + hi]
     low, high = scratch[:n], scratch[n : 2 * n]
-    x0, y0, w0 = scale_vertex(t, level, base)
-    x1, y1, w1 = scale_vertex(t, level, base + 1)
-    _first_two(a, b, c, low, high, x0, y0, w0, x1, y1, w1)
+    scale_vertices(t, level, base, nv)
+    near = view(t, "near")
+    view(t, "scalars")[NEAR] = 1
+    _first_two(a, b, c, low, high, near[0, 0], near[0, 1], near[0, 2], near[1, 0], near[1, 1], near[1, 2])
     for v in range(2, nv, 2):
-        x0, y0, w0 = scale_vertex(t, level, base + v)
-        if v + 1 < nv:
-            x1, y1, w1 = scale_vertex(t, level, base + v + 1)
-        _more(a, b, c, low, high, x0, y0, w0, x1, y1, w1)
+        k = v + 1 if v + 1 < nv else v
+        _more(a, b, c, low, high, near[v, 0], near[v, 1], near[v, 2], near[k, 0], near[k, 1], near[k, 2])
     _mark(low, high, view(t, "bits")[lo:hi], flag[:n])
     for i in range(n, n + 8):
         flag[i] = 0

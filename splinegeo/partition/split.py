@@ -6,8 +6,8 @@ import numpy as np
 
 from splinegeo._jit import kernel
 from splinegeo.partition.memory import view
-from splinegeo.partition.signs import FAILED, classify, meet, row_error, scale_vertex, sign
-from splinegeo.partition.state import ACTIVE, FLAT, ROOM
+from splinegeo.partition.signs import FAILED, classify, meet, row_error, scale_vertices, sign
+from splinegeo.partition.state import ACTIVE, FLAT, NEAR, ROOM
 
 
 @kernel(inner=True)
@@ -107,9 +107,12 @@ def keep_crossing(t, ask, level, base, nv, first, count, top):
     rows, near = view(t, "rows"), view(t, "near")
     total = rows.shape[0] // 4
     spare = signs[signs.shape[0] // 2 :]
+    scalars = view(t, "scalars")
+    if scalars[NEAR] == 0:  # else the level was entered just now, on this very polygon
+        scale_vertices(t, level, base, nv)
+    scalars[NEAR] = 0
     for v in range(nv):
         has_table[v] = 0
-        near[v, 0], near[v, 1], near[v, 2] = scale_vertex(t, level, base + v)
     kept = 0
     for k in range(count):
         r = candidates[first + k]

@@ -8,9 +8,8 @@ from splinegeo._types import Array
 from splinegeo.partition.memory import Table
 
 # Entries of `scalars`.
-(SP, CAND_TOP, POOL_TOP, CLOCK, HAVE, LEVEL, N_VERTICES, C0, CN, DEPTH, STARTED, N_OUT, C_OUT, ASKED, BASE, ROOM) = (
-    range(16)
-)
+SP, CAND_TOP, POOL_TOP, CLOCK, HAVE, LEVEL, N_VERTICES, C0, CN, DEPTH, STARTED = range(11)
+N_OUT, C_OUT, ASKED, BASE, ROOM, NEAR = range(11, 17)
 # Columns of `level_f`.
 # BIGGEST: largest coefficient among the inputs of the rows; REACH: largest error among them; ROUNDING: of the rows
 # relative to rho, of which DRIFT stems from pushes; TAKEN: rounding of the level below that they account for.
@@ -28,7 +27,7 @@ def add_state(table: Table, room: int = 64) -> None:
     rows, hinges = int(offsets[-1]), int(offsets[-2])
     wide = max(8, int(np.diff(offsets).max()))
     room = max(room, 2 * len(table["corners"]) + 16)
-    scalars = np.zeros(16, np.int64)
+    scalars = np.zeros(17, np.int64)
     scalars[ROOM] = room
     fresh: dict[str, Array] = {
         "scalars": scalars,
