@@ -34,7 +34,7 @@ from splinegeo.partition.signs import SIGNS
 from splinegeo.partition.state import STARTED, add_output, add_state, grow, take_output
 
 # Tasks: enough of them to keep threads busy, few enough to cost nothing; fewer for networks that take milliseconds.
-SPLITS_PER_TASK, SPLITS_PER_SMALL_TASK, SMALL = 6, 4, 512  # the last in hinges
+SPLITS_PER_TASK, SPLITS_PER_SMALL_TASK, SMALL = 7, 4, 512  # the last in hinges
 CHUNK = 1 << 14  # regions a buffer holds
 NO_LIMIT = 1 << 62
 

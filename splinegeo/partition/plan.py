@@ -128,6 +128,7 @@ def _twins(levels: list[Level], offsets: Array) -> tuple[Array, Array]:
     """
     n = int(offsets[-2])
     twin, sign = np.arange(n), np.ones(n, np.int8)
+    weights = np.random.default_rng(0).normal(size=3 + n)
     for index, lv in enumerate(levels[:-1]):
         rows = np.concatenate([lv.constant, *(lv.blocks[k] for k in sorted(lv.blocks))], 1)
         sure = lv.slack == 0
@@ -135,8 +136,11 @@ def _twins(levels: list[Level], offsets: Array) -> tuple[Array, Array]:
         head = rows[np.arange(lv.n), lead]
         with np.errstate(divide="ignore", invalid="ignore"):
             keys = np.round(rows / np.where(head == 0, 1, head)[:, None], 9) + 0.0
+        # Rows with the same key have the same sum, and other rows hardly ever do.
+        sums = (keys * weights[: keys.shape[1]]).sum(1)
+        _, place, count = np.unique(sums, return_inverse=True, return_counts=True)
         groups: dict[bytes, list[int]] = {}
-        for i in np.nonzero(sure & (head != 0))[0]:
+        for i in np.nonzero(sure & (head != 0) & (count[place] > 1))[0]:
             for r in groups.setdefault(keys[i].tobytes(), []):
                 if _proportional(rows[r], rows[i], int(lead[r])):
                     twin[offsets[index] + i] = offsets[index] + r
