@@ -154,7 +154,7 @@ def enumerate_regions(
     """All regions (see `join` for the arrays) and, where they are not all there, the reason."""
     job = Job(problem, budget, threads)
     reason = job.run(progress)
-    return join(job.parts(), problem, job.cap, not reason), reason
+    return join(job.parts(), problem, job.cap, not reason, threads), reason
 
 
 class Job:

@@ -7,6 +7,8 @@ Every interior half-edge must find exactly one twin; that is a watertightness ch
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -163,6 +165,8 @@ def _list_flips(words, sides, offsets, flips):
 
 def _as_words(packed: Array) -> Array:
     """Packed little-endian bits (N, .) as 64-bit words; bit i of the row is bit i % 64 of word i // 64."""
+    if packed.shape[1] % 8 == 0 and packed.flags.c_contiguous:
+        return packed.view("<u8").astype(np.uint64, copy=False)
     padded = np.zeros((len(packed), -(-packed.shape[1] // 8) * 8), np.uint8)
     padded[:, : packed.shape[1]] = packed
     return padded.view("<u8").astype(np.uint64, copy=False)
@@ -192,8 +196,34 @@ def hinge_bits(packed: Array, hinges: Array, n_breakpoints: int) -> Array:
     return out
 
 
-def join(parts: list[dict[str, Array]], problem: Problem, cap: int, complete: bool) -> dict[str, Array]:
+def _region_arrays(parts: list[dict[str, Array]], problem: Problem, n: int) -> tuple[Array, ...]:
+    """What is kept of each of the first n regions: singular values, noise, maps, hinge bits, patterns, their words."""
+    sigma, noise, maps, bits = (np.concatenate([p[k] for p in parts])[:n] for k in ("sigma", "noise", "maps", "bits"))
+    patterns = network_bits(bits, problem.bits, problem.network.n_breakpoints)
+    return sigma, noise, maps, bits, patterns, _as_words(patterns)
+
+
+def join(
+    parts: list[dict[str, Array]], problem: Problem, cap: int, complete: bool, threads: int = 1
+) -> dict[str, Array]:
     """One set of arrays from those of all tasks: the fields of a `Partition`, maps, singular values and doubts."""
+    if threads == 1:
+        return _join(parts, problem, cap, complete, lambda n: _region_arrays(parts, problem, n))
+    with ThreadPoolExecutor(
+        1, "splinegeo"
+    ) as pool:  # what belongs to regions and what belongs to corners, side by side
+        n = min(sum(len(p["corners"]) for p in parts), cap)
+        later = pool.submit(_region_arrays, parts, problem, n)
+        return _join(parts, problem, cap, complete, lambda _: later.result())
+
+
+def _join(
+    parts: list[dict[str, Array]],
+    problem: Problem,
+    cap: int,
+    complete: bool,
+    region_arrays: Callable[[int], tuple[Array, ...]],
+) -> dict[str, Array]:
     corners = np.concatenate([p["corners"] for p in parts]).astype(np.int64)
     starts = np.r_[0, np.cumsum([len(p["key"]) for p in parts])]
     twin = np.concatenate(
@@ -212,9 +242,6 @@ def join(parts: list[dict[str, Array]], problem: Problem, cap: int, complete: bo
             f"internal error: the partition is not watertight near {problem.frame.to_slice(where)}; "
             f"please report the network"
         )
-    sigma, noise, maps, bits = (np.concatenate([p[k] for p in parts])[:n] for k in ("sigma", "noise", "maps", "bits"))
-    for p in parts:
-        p.clear()
     regions = np.empty(c, np.int32)
     _corner_regions(offsets, regions)
     corner_vertices, best = np.full(c, -1, np.int32), np.empty(c, np.int64)
@@ -224,9 +251,10 @@ def join(parts: list[dict[str, Array]], problem: Problem, cap: int, complete: bo
     ends, sides = np.empty((c, 2), np.int32), np.empty((c, 2), np.int32)
     n_edges = _edges(offsets, regions, twin, corner_vertices, corner_edges, neighbors, ends, sides)
     ends, sides = ends[:n_edges].copy(), sides[:n_edges].copy()
-    patterns = network_bits(bits, problem.bits, problem.network.n_breakpoints)
+    sigma, noise, maps, bits, patterns, words = region_arrays(n)
+    for p in parts:
+        p.clear()
     flips = np.zeros(n_edges + 1, np.int64)
-    words = _as_words(patterns)
     _count_flips(words, sides, flips)
     np.cumsum(flips, out=flips)
     breakpoints = np.empty(flips[-1], np.int32)
