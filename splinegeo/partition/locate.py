@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from splinegeo._types import Array
-from splinegeo.networks.graph import Combine, Input, Knot, Linear, Select, SplineNetwork
+from splinegeo.networks.graph import Combine, Input, Knot, Linear, Select, SplineNetwork, apply_knot
 
 if TYPE_CHECKING:
     from splinegeo.partition.enumerate import Problem
@@ -78,22 +78,13 @@ def float_bits(network: SplineNetwork, origin: Array, basis: Array, points: Arra
                 bits.append(((gap > 0) & live).reshape(len(points), gap.shape[1] * gap.shape[2]).astype(np.uint8))
                 steep = np.abs(node.slopes).max(1)
                 near = np.abs(node.breakpoints).max(1, initial=0.0)
-                y = _knot_values(node, v)
+                y = apply_knot(node, v)
                 size = np.abs(y) + np.abs(node.value) + steep * (np.abs(v) + near)
                 out = y, (steep * e + (2 * node.slopes.shape[1] + 4) * EPS * size) * 1.01
             case _:
                 raise AssertionError(f"no forward pass through {type(node).__name__}")
         values.append(out)
     return np.concatenate(bits, 1), sure
-
-
-def _knot_values(node: Knot, v: Array) -> Array:
-    t, s = node.breakpoints, node.slopes
-    y = node.value + s[:, 0] * np.minimum(v - t[:, 0], 0)
-    for k in range(t.shape[1]):
-        upper = t[:, k + 1] - t[:, k] if k + 1 < t.shape[1] else np.inf
-        y = y + s[:, k + 1] * np.clip(v - t[:, k], 0, upper)
-    return y
 
 
 def exact_bits(problem: Problem, point: Array) -> Array:
