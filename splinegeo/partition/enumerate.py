@@ -24,6 +24,7 @@ from splinegeo.partition.budget import Budget, Clock
 from splinegeo.partition.callback import Callback
 from splinegeo.partition.exact import ExactNetwork
 from splinegeo.partition.frame import Frame
+from splinegeo.partition.interrupts import first_interrupt_waits
 from splinegeo.partition.judge import Judge, Layout
 from splinegeo.partition.link import join, link_task
 from splinegeo.partition.memory import Table
@@ -154,7 +155,8 @@ def enumerate_regions(
     """All regions (see `join` for the arrays) and, where they are not all there, the reason."""
     job = Job(problem, budget, threads)
     reason = job.run(progress)
-    return join(job.parts(), problem, job.cap, not reason, threads), reason
+    with first_interrupt_waits():
+        return join(job.parts(), problem, job.cap, not reason, threads), reason
 
 
 class Job:

@@ -228,11 +228,22 @@ def test_a_closed_pipe_is_quiet():
     assert (done.returncode, done.stderr) == (1, b"")
 
 
-SLOW_MODEL = """
-import os, signal, threading
+SLOW_MODEL = '''
+import os, signal
 import numpy as np
+import splinegeo.partition.enumerate as enumerate
 from splinegeo.networks import SplineNetwork
 from splinegeo.networks.graph import Input, Knot, Linear
+
+class Job(enumerate.Job):
+    """Presses Ctrl-C in the middle of the enumeration: after a few of its hundreds of thousands of regions."""
+
+    def _found(self, regions, size):
+        if self._regions == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+        super()._found(regions, size)
+
+enumerate.Job = Job
 
 def make(width=256, depth=4):
     rng = np.random.default_rng(0)
@@ -244,9 +255,8 @@ def make(width=256, depth=4):
         nodes.append(Knot(f"k{k}", width, (len(nodes) - 1,), breakpoints=zero, slopes=slopes, value=np.zeros(width)))
         size = width
     nodes.append(Linear("head", 2, (len(nodes) - 1,), weight=rng.normal(size=(2, size)), bias=np.zeros(2)))
-    threading.Timer(3, os.kill, (os.getpid(), signal.SIGINT)).start()  # Ctrl-C, in the middle of the enumeration
     return SplineNetwork(tuple(nodes), len(nodes) - 1, (2,), (2,))
-"""
+'''
 
 
 def test_ctrl_c_keeps_what_there_is(folder):
