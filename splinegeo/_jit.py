@@ -54,6 +54,8 @@ def kernel(fastmath: set[str] | bool = False, *, inner: bool = False) -> Callabl
     def decorate(function: Callable[..., Any]) -> Any:
         options = {"no_cpython_wrapper": inner, "no_cfunc_wrapper": True}
         dispatcher = njit(nogil=True, fastmath=fastmath, **options)(function)
+        if inner:
+            return dispatcher
         try:
             dispatcher._cache = _Cache(dispatcher.py_func)
         except RuntimeError:  # no folder on this machine can hold a cache; compile in every process

@@ -15,7 +15,7 @@ import numpy as np
 from flint import fmpz_mat
 
 from splinegeo._types import Array
-from splinegeo.networks.graph import Combine, Input, Knot, Linear, Select, SplineNetwork
+from splinegeo.networks.graph import Combine, Knot, Linear, Select, SplineNetwork
 from splinegeo.partition.frame import Frame, error_bound, nearest_float
 
 
@@ -158,14 +158,35 @@ class ExactNetwork:
 
     def affine_prefix(self) -> dict[int, tuple[Array, Array]]:
         """Float coefficients (size, 3) and their error for each node that no knot precedes."""
-        values: dict[int, Value] = {}
+        nodes = self.network.nodes
         coordinates, one = self.identity()
-        for i, node in enumerate(self.network.nodes):
-            if isinstance(node, Input):
-                values[i] = self.latent(coordinates, one)
-            elif not isinstance(node, Knot) and all(k in values for k in node.inputs):
-                values[i] = self.apply(i, [values[k] for k in node.inputs], one)
-        return {i: floats(v) for i, v in values.items()}
+        values = {0: self.latent(coordinates, one)}
+        out = {0: floats(values[0])}
+
+        def value(i: int) -> Value:
+            if i not in values:
+                values[i] = self.apply(i, [value(k) for k in nodes[i].inputs], one)
+            return values[i]
+
+        for i, node in enumerate(nodes):
+            if i == 0 or isinstance(node, Knot) or not all(k in out for k in node.inputs):
+                continue
+            plain = isinstance(node, Linear) and node.inputs == (0,) and _plain_product(node, *out[0])
+            out[i] = plain or floats(value(i))
+        return out
+
+
+def _plain_product(node: Linear, latent: Array, error: Array) -> tuple[Array, Array] | None:
+    """The coefficients of a layer on a latent that is the frame's coordinates up to powers of two: nothing rounds."""
+    linear = latent[:, :2]
+    if error.any() or latent[:, 2].any() or (np.count_nonzero(linear, 0) > 1).any():
+        return None
+    if not (np.frexp(np.abs(linear[linear != 0]))[0] == 0.5).all():
+        return None
+    value = np.concatenate([node.weight @ linear, node.bias[:, None]], 1)
+    size = np.abs(value[value != 0])
+    exact = size.size == 0 or (size.min() > 1e-290 and size.max() < 1e290)
+    return (value, np.zeros_like(value)) if exact else None
 
 
 def integers_of(x: list[Fraction]) -> tuple[list[int], int]:

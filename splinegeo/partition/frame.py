@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from math import frexp, gcd, lcm, ldexp
 
 import numpy as np
@@ -49,14 +50,16 @@ class Frame:
         scale = [ldexp(1.0, max(-1000, min(1000, frexp(h)[1] - (frexp(h)[0] == 0.5)))) for h in half]
         return cls(corners, (float(centre[0]), float(centre[1])), (scale[0], scale[1]))
 
+    @cached_property
     def exact_corners(self) -> list[tuple[Fraction, Fraction]]:
         """The corners in frame coordinates, as rationals."""
         (cx, cy), (sx, sy) = map(Fraction, self.centre), map(Fraction, self.scale)
         return [((Fraction(float(u)) - cx) / sx, (Fraction(float(v)) - cy) / sy) for u, v in self.corners]
 
+    @cached_property
     def exact_edges(self) -> list[tuple[int, int, int]]:
         """Integers (a, b, c) of the line a x + b y + c = 0 of each edge, positive inside; edge k starts at corner k."""
-        corners, lines = self.exact_corners(), []
+        corners, lines = self.exact_corners, []
         for (x0, y0), (x1, y1) in zip(corners, corners[1:] + corners[:1], strict=True):
             line = (y0 - y1, x1 - x0, x0 * y1 - x1 * y0)
             m = lcm(*(v.denominator for v in line))
@@ -65,10 +68,11 @@ class Frame:
             lines.append((whole[0] // g, whole[1] // g, whole[2] // g))
         return lines
 
+    @cached_property
     def edge_rows(self) -> tuple[Array, Array]:
         """Float rows (k, 3) of the edges' lines, largest entry in [1/2, 1], and a bound (k,) on the entries' error."""
         rows, errors = [], []
-        for line in self.exact_edges():
+        for line in self.exact_edges:
             size = 1 << max(abs(v) for v in line).bit_length()
             true = [Fraction(v, size) for v in line]
             row = [nearest_float(v) for v in true]
@@ -76,10 +80,11 @@ class Frame:
             errors.append(max(error_bound(r, v) for r, v in zip(row, true, strict=True)))
         return np.array(rows), np.array(errors)
 
+    @cached_property
     def corner_rows(self) -> tuple[Array, Array]:
         """Homogeneous float corners (k, 3) and a bound (k,) on their error."""
         rows, errors = [], []
-        for x, y in self.exact_corners():
+        for x, y in self.exact_corners:
             row = [nearest_float(x), nearest_float(y), 1.0]
             rows.append(row)
             errors.append(max(error_bound(row[0], x), error_bound(row[1], y)))
@@ -92,10 +97,14 @@ class Frame:
     def vertices(self, t: Array) -> Array:
         """`to_slice`, but a coordinate that is a corner's own comes back as the corner's, to the last bit."""
         u = self.to_slice(t)
-        corners, _ = self.corner_rows()
+        corners, _ = self.corner_rows
+        back = self.to_slice(corners[:, :2])
         for axis in range(2):
-            for own, given in set(zip(corners[:, axis].tolist(), self.corners[:, axis].tolist(), strict=True)):
-                u[t[:, axis] == own, axis] = given
+            for own, given, near in set(
+                zip(corners[:, axis].tolist(), self.corners[:, axis].tolist(), back[:, axis].tolist(), strict=True)
+            ):
+                if given != near:
+                    u[t[:, axis] == own, axis] = given
         return u
 
     def to_frame(self, u: Array) -> Array:

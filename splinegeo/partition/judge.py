@@ -55,7 +55,7 @@ class Judge:
 
     def __init__(self, exact: ExactNetwork, layout: Layout, bits: Array, memory: int = 4096) -> None:
         self.exact, self.layout, self.bits = exact, layout, bits
-        self._edges: list[Triple] = exact.frame.exact_edges()
+        self._edges: list[Triple] = exact.frame.exact_edges
         self._prefixes: OrderedDict[tuple[int, bytes], dict[int, Value]] = OrderedDict()
         self._ids: dict[Triple, int] = {}
         self._points: list[Triple] = []

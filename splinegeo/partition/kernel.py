@@ -15,7 +15,7 @@ import numpy as np
 
 from splinegeo._jit import kernel
 from splinegeo.descriptors.singular import column_pair_singular_values
-from splinegeo.partition.memory import view
+from splinegeo.partition.memory import part, view
 from splinegeo.partition.rows import MOST_TERMS, refresh, sync
 from splinegeo.partition.signs import row_error
 from splinegeo.partition.split import cut, expand, half, hash_level, keep_crossing, set_bits
@@ -55,7 +55,7 @@ def _describe(t, level, lo, m):
         scratch[i] = rows[lo + i] * scale[0]
         scratch[m + i] = rows[total + lo + i] * scale[1]
         noise = max(noise, row_error(t, level, lo + i))
-    s1, s2 = column_pair_singular_values(scratch[:m], scratch[m : 2 * m])
+    s1, s2 = column_pair_singular_values(part(scratch, 0, m), part(scratch, m, 2 * m))
     return s1, s2, noise
 
 
@@ -114,25 +114,11 @@ def _start(t):
     scalars[C0] = scalars[CN] = scalars[BASE] = scalars[NEAR] = 0
     scalars[N_VERTICES] = nv
     scalars[HAVE] = scalars[STARTED] = 1
-    view(t, "stamp")[:] = -1
-    view(t, "version")[:] = 0
-    history = view(t, "history")
-    history[:, N_TERMS] = MOST_TERMS + 1  # nothing that a task leaves behind may be built upon by the next
-
-
-@kernel(inner=True)
-def _enter(t, ask, level, base, nv):
-    """Open a level on the current polygon: its crossing hinges become the candidates."""
-    count = expand(t, ask, level, base, nv)
-    if count < 0:
-        return False
-    scalars, candidates, frame_list = view(t, "scalars"), view(t, "candidates"), view(t, "frame_list")
-    top, lo = scalars[CAND_TOP], view(t, "offsets")[level]
-    for k in range(count):
-        candidates[top + k] = frame_list[lo + k]
-    scalars[C0], scalars[CN], scalars[LEVEL] = top, count, level
-    scalars[CAND_TOP] = top + count
-    return True
+    stamp, version, history = view(t, "stamp"), view(t, "version"), view(t, "history")
+    for k in range(stamp.shape[0]):
+        stamp[k], version[k] = -1, 0
+    for k in range(history.shape[0]):
+        history[k, N_TERMS] = MOST_TERMS + 1  # nothing that a task leaves behind may be built upon by the next
 
 
 @kernel(inner=True)
@@ -192,8 +178,9 @@ def walk(t, ask, code, depth, limit):
     Returns DONE, FULL, GROW, STOPPED or ERROR; after FULL and GROW it is to be called again. ``ask`` is the address of
     the judge's callback, ``limit`` the number of regions in the output at which to stop.
     """
-    scalars, control = view(t, "scalars"), view(t, "control")
-    n_levels = view(t, "offsets").shape[0] - 2
+    scalars, control, offsets = view(t, "scalars"), view(t, "control"), view(t, "offsets")
+    candidates, frame_list = view(t, "candidates"), view(t, "frame_list")
+    n_levels = offsets.shape[0] - 2
     wide = view(t, "answer_signs").shape[0]
     if scalars[STARTED] == 0:
         _start(t)
@@ -210,7 +197,7 @@ def walk(t, ask, code, depth, limit):
             nv + 3 > scalars[ROOM]
             or 2 * scalars[ROOM] + 2 + scalars[POOL_TOP] + nv + 3 > view(t, "poly_f").shape[0]
             or scalars[SP] + 1 > view(t, "nodes").shape[0]
-            or scalars[CAND_TOP] + scalars[CN] + wide > view(t, "candidates").shape[0]
+            or scalars[CAND_TOP] + scalars[CN] + wide > candidates.shape[0]
         ):
             return GROW
         if scalars[N_OUT] + 1 > view(t, "out_corners").shape[0] or scalars[C_OUT] + nv > view(t, "out_xy").shape[0]:
@@ -230,9 +217,17 @@ def walk(t, ask, code, depth, limit):
         if level >= 0:
             hash_level(t, level)
         sync(t, level + 1)
-        if level + 1 < n_levels:
-            if not _enter(t, ask, level + 1, base, nv):
-                return ERROR
+        level += 1
+        if level == n_levels:
+            _emit(t, base, nv)
+            scalars[HAVE] = 0
             continue
-        _emit(t, base, nv)
-        scalars[HAVE] = 0
+        # Open the next level on the current polygon: the hinges of it that cross become the candidates.
+        count = expand(t, ask, level, base, nv)
+        if count < 0:
+            return ERROR
+        top, lo = scalars[CAND_TOP], offsets[level]
+        for k in range(count):
+            candidates[top + k] = frame_list[lo + k]
+        scalars[C0], scalars[CN], scalars[LEVEL] = top, count, level
+        scalars[CAND_TOP] = top + count

@@ -92,7 +92,7 @@ def exact_bits(problem: Problem, point: Array) -> Array:
     frame, exact, nodes = problem.frame, problem.exact, problem.network.nodes
     u = [Fraction(float(v)) for v in point]
     t = [(v - Fraction(c)) / Fraction(s) for v, c, s in zip(u, frame.centre, frame.scale, strict=True)]
-    corners = frame.exact_corners()
+    corners = frame.exact_corners
     inward = [sum((c[k] for c in corners), Fraction(0)) / len(corners) - t[k] for k in range(2)]
     if not any(inward):
         inward = [Fraction(1), Fraction(0)]

@@ -125,6 +125,34 @@ def view(typing_context: Any, table: Any, name: Any) -> Any:
     return array(table, name), codegen
 
 
+@intrinsic
+def part(typing_context: Any, array: Any, start: Any, stop: Any) -> Any:
+    """``part(array, start, stop)``: the rows start, ..., stop - 1 of an array of the table, 0 <= start <= stop.
+
+    What ``array[start:stop]`` is, without the handling of negative and missing ends, which takes longer to compile than
+    the loop that follows.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        i64 = ir.IntType(64)
+        source = context.make_array(array)(context, builder, args[0])
+        strides = cgutils.unpack_tuple(builder, source.strides)
+        shape = cgutils.unpack_tuple(builder, source.shape)
+        address = builder.add(builder.ptrtoint(source.data, i64), builder.mul(args[1], strides[0]))
+        result = context.make_array(array)(context, builder)
+        context.populate_array(
+            result,
+            data=builder.inttoptr(address, source.data.type),
+            shape=cgutils.pack_array(builder, [builder.sub(args[2], args[1]), *shape[1:]]),
+            strides=source.strides,
+            itemsize=source.itemsize,
+            meminfo=None,
+        )
+        return result._getvalue()
+
+    return array(array, types.int64, types.int64), codegen
+
+
 class Table:
     """Named arrays and the table of their addresses. Assigning an array updates the table."""
 

@@ -244,8 +244,10 @@ def _hinges(
     rounding = _floored(np.abs(_sum_error(upper, -lower, change) / change), np.ones(len(unit)))
     error[unit, columns] = np.where(first, 0.0, rounding * (1 + 4 * EPS))
     # Where the unit starts: its value at the first live breakpoint, or all of it where it has none.
-    linear = _scaled(x, np.where(live.any(1), 0.0, s[:, 0]))
-    out = _Expression(linear.constant, {k: b for k, b in linear.terms.items() if b.value.any()})
+    out = _Expression(_bias(np.zeros(knot.size)))
+    if not live.any(1).all():
+        linear = _scaled(x, np.where(live.any(1), 0.0, s[:, 0]))
+        out = _Expression(linear.constant, {k: b for k, b in linear.terms.items() if b.value.any()})
     anchor, rounding = _anchors(knot, live)
     out.constant = out.constant.plus(_Block(_bias(anchor).value, _bias(rounding).value if rounding.any() else None))
     if len(unit):

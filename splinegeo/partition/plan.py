@@ -44,8 +44,8 @@ def build(levels: list[Level], frame: Frame) -> tuple[dict[str, Array], int]:
     hash_side, hash_class = np.zeros((n_hinges, 2), np.uint64), np.zeros(n_hinges, np.uint64)
     np.bitwise_xor.at(hash_side, (twin, (sign > 0).astype(np.int64)), hash_bit)
     np.bitwise_xor.at(hash_class, twin, hash_zero)
-    corners, corner_error = frame.corner_rows()
-    edges, edge_error = frame.edge_rows()
+    corners, corner_error = frame.corner_rows
+    edges, edge_error = frame.edge_rows
     exact, grid = _exact_levels(levels, edges, edge_error, corners, corner_error, slack)
     exponent = int(levels[-1].exponents[0]) if levels[-1].n else 0
     with np.errstate(over="ignore"):
@@ -117,8 +117,10 @@ def _ldexp(x: Array, e: Array) -> Array:
 
 def _scaled(x: Array, e: Array) -> tuple[Array, Array]:
     """x * 2**e and, per row, the number of entries that lost digits to underflow (each less than 1e-305)."""
-    y = _ldexp(x, np.broadcast_to(e, x.shape))
-    return y, (_ldexp(y, -np.broadcast_to(e, x.shape)) != x).sum(1)
+    y = _ldexp(x, e)
+    if not ((np.abs(y) < 1e-290) & (x != 0)).any():
+        return y, np.zeros(len(x), np.int64)
+    return y, (_ldexp(y, -e) != x).sum(1)
 
 
 def _twins(levels: list[Level], offsets: Array) -> tuple[Array, Array]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from splinegeo._jit import kernel
-from splinegeo.partition.memory import view
+from splinegeo.partition.memory import part, view
 from splinegeo.partition.state import BIGGEST, CLOCK, DRIFT, N_TERMS, REACH, ROUNDING, TAKEN, TERMS_SINCE
 
 UNIT = 2.0**-53  # rounding unit of float64
@@ -71,6 +71,12 @@ def _combine(y, g, place, factor, used):
 
 
 @kernel(inner=True)
+def _copy(into, from_, lo, hi):
+    for k in range(lo, hi):
+        into[k] = from_[k]
+
+
+@kernel(inner=True)
 def _set_rounding(t, level, units):
     """Note the rounding of a level: `units` times the largest input's, and what pushes have added."""
     level_f = view(t, "level_f")
@@ -89,8 +95,8 @@ def rebuild(t, level):
     total = rows.shape[0] // 4
     lo, hi = offsets[level], offsets[level + 1]
     n = hi - lo
-    a, b, c = rows[lo:hi], rows[total + lo : total + hi], rows[2 * total + lo : 2 * total + hi]
-    d = rows[3 * total + lo : 3 * total + hi]
+    a, b, c = part(rows, lo, hi), part(rows, total + lo, total + hi), part(rows, 2 * total + lo, 2 * total + hi)
+    d = part(rows, 3 * total + lo, 3 * total + hi)
     for i in range(n):
         d[i] = 0.0
         a[i] = constant[lo + i]
@@ -106,9 +112,13 @@ def rebuild(t, level):
         level_f[level, TAKEN] = rounding  # of the level below, the only source where pushes are made
         used = 0
         start = block_offset[block]
-        xs, ys, zs = rows[first:last], rows[total + first : total + last], rows[2 * total + first : 2 * total + last]
-        es, rhos = rows[3 * total + first : 3 * total + last], rho[first:last]
-        on, steep = bits[first:last], slopes[first:last]
+        xs, ys, zs = (
+            part(rows, first, last),
+            part(rows, total + first, total + last),
+            part(rows, 2 * total + first, 2 * total + last),
+        )
+        es, rhos = part(rows, 3 * total + first, 3 * total + last), part(rho, first, last)
+        on, steep = part(bits, first, last), part(slopes, first, last)
         for j in range(last - first):
             # Activations are random to a branch predictor: write always, advance only past what counts.
             slope = steep[j, np.uint64(on[j])]
@@ -150,15 +160,15 @@ def _flip(t, level, block, j):
     e = (rows[3 * total + j] + view(t, "rho")[j] * level_f[level - 1, ROUNDING]) * (abs(after) - abs(before))
     p = view(t, "block_offset")[block] + (j - offsets[level - 1]) * n
     _add_one(
-        rows[lo:hi], rows[total + lo : total + hi], rows[2 * total + lo : 2 * total + hi],
-        rows[3 * total + lo : 3 * total + hi], view(t, "weights")[p : p + n], x, y, z, e,
+        part(rows, lo, hi), part(rows, total + lo, total + hi), part(rows, 2 * total + lo, 2 * total + hi),
+        part(rows, 3 * total + lo, 3 * total + hi), part(view(t, "weights"), p, p + n), x, y, z, e,
     )  # fmt: skip
     size = max(abs(rows[j]), max(abs(rows[total + j]), abs(rows[2 * total + j])))
     level_f[level, BIGGEST] = max(level_f[level, BIGGEST], size * max(abs(after), max(abs(before), abs(change))))
     level_f[level, REACH] = max(level_f[level, REACH], e)
     flips, history, history_f = view(t, "flips"), view(t, "history"), view(t, "history_f")
     flips[level] += 1
-    # The rows of this level changed by weights[p : p + n] times (x, y, z): what a push to the next level needs.
+    # The rows of this level changed by part(weights, p, p + n) times (x, y, z): what a push to the next level needs.
     k = history[level, N_TERMS]
     if k < MOST_TERMS:
         history[level, 2 + k] = p
@@ -185,10 +195,10 @@ def _push(t, level, block, p, x, y, z, e):
     lo, hi = offsets[level], offsets[level + 1]
     first, last = offsets[level - 1], offsets[level]
     n = hi - lo
-    column, factor = scratch[:n], scratch[n : n + last - first]
+    column, factor = part(scratch, 0, n), scratch[n : n + last - first]
     used = 0
     start = view(t, "block_offset")[block]
-    on, steep, change = map_bits[first:last], slopes[first:last], g[p : p + last - first]
+    on, steep, change = part(map_bits, first, last), part(slopes, first, last), g[p : p + last - first]
     for j in range(last - first):
         f = steep[j, np.uint64(on[j])] * change[j]
         place[np.uint64(used)] = start + j * n
@@ -201,7 +211,7 @@ def _push(t, level, block, p, x, y, z, e):
     for i in range(n):
         column[i] = 0.0
     _combine(column, g, place, factor, used)
-    a, b, c = rows[lo:hi], rows[total + lo : total + hi], rows[2 * total + lo : 2 * total + hi]
+    a, b, c = part(rows, lo, hi), part(rows, total + lo, total + hi), part(rows, 2 * total + lo, 2 * total + hi)
     for i in range(n):
         a[i] += column[i] * x
         b[i] += column[i] * y
@@ -225,7 +235,7 @@ def _pushed(t, level, block):
     if view(t, "stamp")[level] != history[below, TERMS_SINCE] or terms > MOST_TERMS:
         return False
     changed = 0
-    now, before = bits[lo:hi], map_bits[lo:hi]
+    now, before = part(bits, lo, hi), part(map_bits, lo, hi)
     for j in range(hi - lo):
         changed += np.int64(now[j] ^ before[j])
     if 12 * changed > hi - lo or flips[level] + changed + FLIPS_PER_PUSH * terms > FLIPS_BETWEEN_REBUILDS:
@@ -298,7 +308,7 @@ def sync(t, level):
         scalars[CLOCK] += 1
         version[level] = scalars[CLOCK]
         return
-    map_bits[lo:hi] = bits[lo:hi]
+    _copy(map_bits, bits, lo, hi)
     rebuild(t, level)
     stamp[level] = version[below]
     history[below, N_TERMS], history[below, TERMS_SINCE] = 0, version[below]
@@ -319,7 +329,7 @@ def refresh(t, level):
         return False
     for k in range(1, level + 1):
         lo, hi = offsets[k - 1], offsets[k]
-        map_bits[lo:hi] = bits[lo:hi]
+        _copy(map_bits, bits, lo, hi)
         rebuild(t, k)
         stamp[k] = version[k - 1]
         history[k, N_TERMS] = MOST_TERMS + 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from splinegeo._jit import kernel
 from splinegeo.partition.callback import call
-from splinegeo.partition.memory import view
+from splinegeo.partition.memory import part, view
 from splinegeo.partition.plan import TINY
 from splinegeo.partition.rows import FAST, UNIT, refresh
 from splinegeo.partition.state import ASKED, BIGGEST, NEAR, REACH, ROUNDING
@@ -173,8 +173,8 @@ def classify(t, level, base, nv):
     total = rows.shape[0] // 4
     lo, hi = offsets[level], offsets[level + 1]
     n = hi - lo
-    a, b, c = rows[lo:hi], rows[total + lo : total + hi], rows[2 * total + lo : 2 * total + hi]
-    low, high = scratch[:n], scratch[n : 2 * n]
+    a, b, c = part(rows, lo, hi), part(rows, total + lo, total + hi), part(rows, 2 * total + lo, 2 * total + hi)
+    low, high = part(scratch, 0, n), part(scratch, n, 2 * n)
     scale_vertices(t, level, base, nv)
     near = view(t, "near")
     view(t, "scalars")[NEAR] = 1
@@ -182,7 +182,7 @@ def classify(t, level, base, nv):
     for v in range(2, nv, 2):
         k = v + 1 if v + 1 < nv else v
         _more(a, b, c, low, high, near[v, 0], near[v, 1], near[v, 2], near[k, 0], near[k, 1], near[k, 2])
-    _mark(low, high, view(t, "bits")[lo:hi], flag[:n])
+    _mark(low, high, part(view(t, "bits"), lo, hi), part(flag, 0, n))
     for i in range(n, n + 8):
         flag[i] = 0
     count = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from splinegeo._jit import kernel
-from splinegeo.partition.memory import view
+from splinegeo.partition.memory import part, view
 from splinegeo.partition.signs import FAILED, classify, meet, row_error, scale_vertices, sign
 from splinegeo.partition.state import ACTIVE, FLAT, NEAR, ROOM
 
@@ -106,7 +106,7 @@ def keep_crossing(t, ask, level, base, nv, first, count, top):
     candidates, signs, has_table = view(t, "candidates"), view(t, "signs"), view(t, "has_table")
     rows, near = view(t, "rows"), view(t, "near")
     total = rows.shape[0] // 4
-    spare = signs[signs.shape[0] // 2 :]
+    spare = part(signs, signs.shape[0] // 2, signs.shape[0])
     scalars = view(t, "scalars")
     if scalars[NEAR] == 0:  # else the level was entered just now, on this very polygon
         scale_vertices(t, level, base, nv)
@@ -205,7 +205,7 @@ def hash_level(t, level):
     """Hash of the activations up to this level, from that of the level below."""
     offsets, hashes = view(t, "offsets"), view(t, "hashes")
     lo, hi = offsets[level], offsets[level + 1]
-    keys, bits = view(t, "hash_bit")[lo:hi], view(t, "bits")[lo:hi]
+    keys, bits = part(view(t, "hash_bit"), lo, hi), part(view(t, "bits"), lo, hi)
     h = np.uint64(0)
     for i in range(hi - lo):
         h ^= keys[i] & (np.uint64(0) - np.uint64(bits[i]))
