@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -25,48 +24,11 @@ from splinegeo.partition.locate import patterns_at
 from splinegeo.partition.maps import maps_of_patterns, unpack
 from splinegeo.partition.merging import linear_labels, projected_rows
 from splinegeo.partition.outputs import output_maps
+from splinegeo.partition.views import Ragged, Region, position
 
 if TYPE_CHECKING:
     import networkx
     from matplotlib.axes import Axes
-
-
-@dataclass(frozen=True)
-class Region:
-    """One region, as iteration over a partition gives it."""
-
-    index: int
-    polygon: Array  # (k, 2) counter-clockwise
-    pattern: Array  # (B,) activation bits
-    neighbors: Array  # (k,) region across the edge behind each corner; -1 boundary, -2 not enumerated
-    A: Array  # (D, 2) on slice coordinates
-    b: Array  # (D,)
-    psi: float
-    nu: float
-    volume: float
-
-
-class Ragged(Sequence[Array]):
-    """Rows of different length in one flat array: ``ragged[k]`` is a view."""
-
-    def __init__(self, flat: Array, offsets: Array) -> None:
-        self.flat, self.offsets = flat, offsets
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    @overload
-    def __getitem__(self, k: int) -> Array: ...
-    @overload
-    def __getitem__(self, k: slice) -> list[Array]: ...
-    def __getitem__(self, k: int | slice) -> Array | list[Array]:
-        if isinstance(k, slice):
-            return [self[i] for i in range(*k.indices(len(self)))]
-        k = _position(k, len(self), "row")
-        return self.flat[self.offsets[k] : self.offsets[k + 1]]
-
-    def __repr__(self) -> str:
-        return f"<{len(self):,} rows, {len(self.flat):,} entries>"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -296,6 +258,8 @@ class Partition:
     def decision_boundary(self, i: int, j: int | None = None, *, level: float = 0.0) -> Boundary:
         """Where output i equals ``level``, or (with j) where outputs i and j tie for the largest, as exact segments.
 
+        Segments have the domain on both sides: a level set that runs along the domain's own boundary gives none there.
+
         Raises:
             InvalidArgument: an output that the network does not have, or i = j.
         """
@@ -339,7 +303,7 @@ class Partition:
         return self.n_regions
 
     def __getitem__(self, k: int) -> Region:
-        k = _position(k, self.n_regions, "region")
+        k = position(k, self.n_regions, "region")
         a, b = self.affine_maps([k])
         bits = unpack(self.packed_patterns[k : k + 1], self.network.n_breakpoints)[0].astype(bool)
         s = self.singular_values[k : k + 1]
@@ -379,32 +343,22 @@ class Partition:
 
     def __repr__(self) -> str:
         where = f"{type(self.domain).__name__} in R^{self.slice.ambient_dim}"
-        return f"<Partition {self.n_regions:,} regions of {where}, float64, {self._status}>"
+        return f"<Partition {self.n_regions:,} regions of {where}, float64, {self.status}>"
 
     @property
-    def _status(self) -> str:
+    def status(self) -> str:
+        """In a few words: exact, or why not everything is there."""
         return "exact" if self.complete else f"incomplete: {self.stop_reason}"
 
     def _repr_html_(self) -> str:
-        rows = (
-            ("regions", f"{self.n_regions:,}"), ("vertices", f"{self.n_vertices:,}"), ("edges", f"{self.n_edges:,}"),
-            ("network", f"R^{self.network.n_inputs} → R^{self.network.n_outputs}, {self.network.n_units:,} units"),
-            ("status", self._status),
-        )  # fmt: skip
-        cells = "".join(f"<tr><th>{k}</th><td>{_escaped(v)}</td></tr>" for k, v in rows)
-        return f'<div style="display:flex;gap:1em"><div>{self._repr_svg_()}</div><table>{cells}</table></div>'
+        from splinegeo.partition.notebook import html
+
+        return html(self)
 
     def _repr_svg_(self) -> str:
-        from splinegeo.plot.svg import partition_svg
+        from splinegeo.partition.notebook import svg
 
-        return partition_svg(
-            self.vertices,
-            self.region_offsets,
-            self.corner_vertices,
-            self.domain.vertices,
-            self.psi,
-            volumes=self.volumes,
-        )
+        return svg(self)
 
     # -- derived, kept -------------------------------------------------------------------------------------------------
 
@@ -435,20 +389,6 @@ def _same_network(a: SplineNetwork, b: SplineNetwork) -> bool:
     return mine.keys() == theirs.keys() and all(np.array_equal(mine[k], theirs[k]) for k in mine)
 
 
-def _position(k: Any, n: int, what: str) -> int:
-    try:
-        k = operator.index(k)
-    except TypeError:
-        raise TypeError(f"{what}s are numbered by integers, not by {type(k).__name__}") from None
-    if not -n <= k < n:
-        raise IndexError(f"{what} {k} of {n} {what}s")
-    return k % n
-
-
 def _frozen(array: Array) -> Array:
     array.flags.writeable = False
     return array
-
-
-def _escaped(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;")
