@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from splinegeo.domains import Box, Polygon, Slice
     from splinegeo.io import FileAccessError, load, load_network, save, save_network
     from splinegeo.networks import SplineNetwork, capture
+    from splinegeo.networks.onnx import load_onnx
     from splinegeo.partition import Budget, Partition, partition
 
 __version__ = "0.1.0"
@@ -40,6 +41,7 @@ __all__ = [
     "Slice",
     "Budget",
     "capture",
+    "load_onnx",
     "SplineNetwork",
     "Partition",
     "save",
@@ -68,6 +70,7 @@ _HOMES = {
     "Partition": "splinegeo.partition",
     "capture": "splinegeo.networks",
     "SplineNetwork": "splinegeo.networks",
+    "load_onnx": "splinegeo.networks.onnx",
     "save": "splinegeo.io",
     "load": "splinegeo.io",
     "save_network": "splinegeo.io",

@@ -15,21 +15,30 @@ import numpy as np
 from splinegeo._errors import FileFormatError, SplineGeoError
 from splinegeo._types import Array
 from splinegeo.networks.builder import MAX_ENTRIES
-from splinegeo.networks.graph import Combine, Input, Knot, Linear, Node, Select, SplineNetwork
+from splinegeo.networks.graph import SplineNetwork
+from splinegeo.networks.nodes import Combine, Convolution, Input, Knot, Linear, Maximum, Node, Select, Sparse
 
 FORMAT = "splinegeo network"
 VERSION = 1
 MAX_HEADER = 2**26  # bytes of JSON
 HEADER = "network"
 
-KINDS: dict[str, type[Node]] = {kind.__name__: kind for kind in (Input, Linear, Combine, Select, Knot)}
+KINDS: dict[str, type[Node]] = {
+    kind.__name__: kind for kind in (Input, Linear, Sparse, Convolution, Combine, Select, Knot, Maximum)
+}
 ARRAYS: dict[str, tuple[str, ...]] = {
     "Input": (),
     "Linear": ("weight", "bias"),
+    "Sparse": ("bias",),  # and the three arrays of its weight
+    "Convolution": ("kernel", "bias"),
     "Combine": ("bias",),  # and scales, as many as inputs
     "Select": ("index",),
     "Knot": ("breakpoints", "slopes", "value"),
+    "Maximum": ("groups",),
 }
+INTEGER = frozenset({"index", "groups", "indices", "indptr"})
+# Numbers of a convolution that stand in the description.
+GEOMETRY = ("in_shape", "out_shape", "stride", "padding", "dilation")
 
 
 def to_arrays(network: SplineNetwork) -> dict[str, Array]:
@@ -38,12 +47,20 @@ def to_arrays(network: SplineNetwork) -> dict[str, Array]:
     described = []
     for i, node in enumerate(network.nodes):
         kind = type(node).__name__
-        described.append({"kind": kind, "name": node.name, "size": node.size, "inputs": list(node.inputs)})
+        entry: dict[str, Any] = {"kind": kind, "name": node.name, "size": node.size, "inputs": list(node.inputs)}
+        described.append(entry)
         for field in ARRAYS[kind]:
             arrays[f"{i}.{field}"] = getattr(node, field)
         if isinstance(node, Combine):
             for k, scale in enumerate(node.scales):
                 arrays[f"{i}.scales.{k}"] = scale
+        if isinstance(node, Sparse):
+            arrays[f"{i}.weight.data"] = node.weight.data
+            arrays[f"{i}.weight.indices"] = node.weight.indices.astype(np.int64)
+            arrays[f"{i}.weight.indptr"] = node.weight.indptr.astype(np.int64)
+        if isinstance(node, Convolution):
+            entry.update({field: list(getattr(node, field)) for field in GEOMETRY})
+            entry.update(groups=node.groups, transposed=node.transposed)
     header = {
         "format": FORMAT,
         "version": VERSION,
@@ -51,6 +68,7 @@ def to_arrays(network: SplineNetwork) -> dict[str, Array]:
         "output": network.output,
         "input_shape": list(network.input_shape),
         "output_shape": list(network.output_shape),
+        "dropped": list(network.dropped),
     }
     text = json.dumps(header, ensure_ascii=False).encode()
     return {HEADER: np.frombuffer(text, np.uint8), **arrays}
@@ -72,16 +90,24 @@ def from_arrays(mapping: Mapping[str, Any]) -> SplineNetwork:
         if not isinstance(name, str) or not isinstance(size, int) or isinstance(size, bool):
             raise FileFormatError(f"network node {i} needs a name and a size; got {str(entry)[:80]}.")
         kind = entry["kind"]
-        fields: dict[str, Any] = {f: _array(mapping, f"{i}.{f}", kind == "Select") for f in ARRAYS[kind]}
+        fields: dict[str, Any] = {f: _array(mapping, f"{i}.{f}") for f in ARRAYS[kind]}
         if kind == "Combine":
-            fields["scales"] = tuple(_array(mapping, f"{i}.scales.{k}", False) for k in range(len(inputs)))
+            fields["scales"] = tuple(_array(mapping, f"{i}.scales.{k}") for k in range(len(inputs)))
+        if kind == "Sparse":
+            before = [nodes[j].size for j in inputs if j < i]
+            fields["weight"] = _sparse(mapping, f"{i}.weight", size, before[0] if before else 0)
+        if kind == "Convolution":
+            fields.update({field: _ints(entry, field) for field in GEOMETRY})
+            (fields["groups"],) = _ints({"groups": [entry.get("groups")]}, "groups")
+            fields["transposed"] = entry.get("transposed") is True
         nodes.append(KINDS[kind](name, size, inputs, **fields))
     output = header.get("output")
     if not isinstance(output, int) or isinstance(output, bool):
         raise FileFormatError(f"network output must be a node; got {output!r}.")
     shapes = _ints(header, "input_shape"), _ints(header, "output_shape")
+    dropped = tuple(map(str, _list(header, "dropped"))) if "dropped" in header else ()
     try:
-        return SplineNetwork(tuple(nodes), output, *shapes)
+        return SplineNetwork(tuple(nodes), output, *shapes, dropped)
     except SplineGeoError as error:
         raise FileFormatError(f"the file does not hold a network: {error}") from error
 
@@ -119,11 +145,29 @@ def _ints(entry: dict[str, Any], key: str) -> tuple[int, ...]:
     return tuple(value)
 
 
-def _array(mapping: Mapping[str, Any], key: str, integer: bool) -> Array:
+def _sparse(mapping: Mapping[str, Any], key: str, size: int, n_in: int) -> Any:
+    from scipy.sparse import csr_array
+
+    data, indices, indptr = (_array(mapping, f"{key}.{part}") for part in ("data", "indices", "indptr"))
+    if data.ndim != 1 or data.shape != indices.shape or indptr.shape != (size + 1,):
+        raise FileFormatError(
+            f"the arrays '{key}' do not form a sparse matrix of {size} rows: {data.shape}, {indices.shape}, "
+            f"{indptr.shape}."
+        )
+    try:
+        weight = csr_array((data, indices, indptr), shape=(size, n_in))
+    except ValueError as error:
+        raise FileFormatError(f"the arrays '{key}' do not form a sparse matrix: {error}.") from error
+    for part in (weight.data, weight.indices, weight.indptr):
+        part.setflags(write=False)
+    return weight
+
+
+def _array(mapping: Mapping[str, Any], key: str) -> Array:
     if key not in mapping:
         raise FileFormatError(f"the array '{key}' is missing.")
     array = np.asarray(mapping[key])
-    wanted = np.dtype(np.int64 if integer else np.float64)
+    wanted = np.dtype(np.int64 if key.rpartition(".")[2] in INTEGER else np.float64)
     if array.dtype != wanted:  # byte order included
         raise FileFormatError(f"the array '{key}' must be {wanted}; got {array.dtype}.")
     if array.size > MAX_ENTRIES:

@@ -6,17 +6,34 @@ one input are added if float64 holds the sum. Weight matrices are never multipli
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
 from splinegeo._errors import InvalidArgument, NotPiecewiseLinear, SplineGeoError
 from splinegeo._types import Array
-from splinegeo.networks.graph import Combine, Input, Knot, Linear, Node, Select, SplineNetwork
+from splinegeo.networks.graph import SplineNetwork
+from splinegeo.networks.nodes import (
+    Combine,
+    Convolution,
+    Input,
+    Knot,
+    Linear,
+    Maximum,
+    Node,
+    Select,
+    Sparse,
+    frozen,
+)
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 MAX_ENTRIES = 2**27  # numbers in one array of a network: 1 GiB of float64
+MAX_DENSE = 2**14  # entries up to which a structured matrix is kept dense, which is quicker and easier to read
 
 
 @dataclass(frozen=True)
@@ -47,6 +64,7 @@ class Builder:
     def __init__(self, input_size: int) -> None:
         self.nodes: list[Node] = [Input("input", input_size, ())]
         self.site = Site("input")
+        self.closing = False  # whether nothing but a smooth output map follows
         self._used: dict[str, int] = {}
 
     def refuse(
@@ -58,6 +76,64 @@ class Builder:
     def linear(self, x: int, weight: Array, bias: Array) -> int:
         """``weight @ x + bias``."""
         return self._add(Linear(self.site.node_name, len(weight), (x,), self._array(weight), self._array(bias)))
+
+    def sparse(self, x: int, weight: csr_array, bias: Array | None = None, *, dense: int = MAX_DENSE) -> int:
+        """``weight @ x + bias`` with a sparse weight, which the node takes for its own.
+
+        With up to ``dense`` entries, zeros included, it becomes a linear node.
+        """
+        bias = np.zeros(weight.shape[0]) if bias is None else bias
+        if weight.shape[0] * weight.shape[1] <= dense:
+            return self.linear(x, weight.toarray(), bias)
+        self._array(weight.data)
+        weight = frozen(weight)
+        return self._add(Sparse(self.site.node_name, weight.shape[0], (x,), weight, self._array(bias)))
+
+    def convolution(
+        self,
+        x: int,
+        kernel: Array,
+        bias: Array,
+        in_shape: Sequence[int],
+        out_shape: Sequence[int],
+        *,
+        stride: Sequence[int],
+        padding: Sequence[int],
+        dilation: Sequence[int],
+        groups: int = 1,
+        transposed: bool = False,
+    ) -> int:
+        """A convolution of ``x``, seen as ``in_shape`` (C_in, *spatial), with PyTorch's kernel layout."""
+        shapes = [tuple(map(int, s)) for s in (in_shape, out_shape, stride, padding, dilation)]
+        kept = Convolution(
+            self.site.node_name,
+            math.prod(shapes[1]),
+            (x,),
+            self._array(kernel),
+            self._array(bias),
+            in_shape=shapes[0],
+            out_shape=shapes[1],
+            stride=shapes[2],
+            padding=shapes[3],
+            dilation=shapes[4],
+            groups=int(groups),
+            transposed=transposed,
+        )
+        return self._add(kept)
+
+    def maximum(self, x: int, groups: Array) -> int:
+        """The largest entry of each group; ``groups`` (size, k) indexes ``x``."""
+        groups = np.asarray(groups, np.int64)
+        node = self.nodes[x]
+        if isinstance(node, Select) and len(node.inputs) == 1:
+            (x,), groups = node.inputs, node.index[groups]
+        if (groups == groups[:, :1]).all():
+            return self.select([x], groups[:, 0])
+        if groups.size > MAX_ENTRIES:
+            self.refuse(f", which compares {groups.size:,} numbers; that is too large.", InvalidArgument)
+        groups = np.ascontiguousarray(groups)
+        groups.setflags(write=False)
+        return self._add(Maximum(self._unit_name(), len(groups), (x,), groups))
 
     def combine(self, inputs: Sequence[int], scales: Sequence[Array], bias: Array) -> int | Array:
         """``bias + sum_k scales[k] * inputs[k]``: a node, or the bias when no input has a say."""
@@ -113,11 +189,15 @@ class Builder:
         if not breakpoints.any() and not value.any() and (slopes == slopes[:, :1]).all() and slopes.all():
             return self._live(self.combine([x], [slopes[:, 0]], np.zeros(len(slopes))))
         arrays = self._array(breakpoints), self._array(slopes), self._array(value)
-        name = self.site.node_name
-        self._used[name] = count = self._used.get(name, 0) + 1
-        return self._add(Knot(name if count == 1 else f"{name}#{count}", self.nodes[x].size, (x,), *arrays))
+        return self._add(Knot(self._unit_name(), self.nodes[x].size, (x,), *arrays))
 
-    def finish(self, output: int, input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> SplineNetwork:
+    def finish(
+        self,
+        output: int,
+        input_shape: tuple[int, ...],
+        output_shape: tuple[int, ...],
+        dropped: tuple[str, ...] = (),
+    ) -> SplineNetwork:
         """The network of what the output depends on, and the input."""
         needed = {0, output}
         for i in range(output, 0, -1):
@@ -126,7 +206,13 @@ class Builder:
         order = sorted(needed)
         position = {old: new for new, old in enumerate(order)}
         nodes = [replace(self.nodes[i], inputs=tuple(position[j] for j in self.nodes[i].inputs)) for i in order]
-        return SplineNetwork(tuple(nodes), position[output], input_shape, output_shape)
+        return SplineNetwork(tuple(nodes), position[output], input_shape, output_shape, dropped)
+
+    def _unit_name(self) -> str:
+        """A name of its own for a knot: a module's second use is ``act#2``."""
+        name = self.site.node_name
+        self._used[name] = count = self._used.get(name, 0) + 1
+        return name if count == 1 else f"{name}#{count}"
 
     def _add(self, node: Node) -> int:
         self.nodes.append(node)

@@ -15,8 +15,12 @@ from splinegeo.networks.graph import SplineNetwork
 if TYPE_CHECKING:
     from torch import nn
 
+    from splinegeo.networks.closing import Closing
 
-def capture(module: nn.Module, input_shape: Any = None, *, name: str | None = None) -> SplineNetwork:
+
+def capture(
+    module: nn.Module, input_shape: Any = None, *, name: str | None = None, drop_output_activation: bool = False
+) -> SplineNetwork:
     """Read a PyTorch module as the exact function that its stored weights define.
 
     The module is left as it was found: it is never cast or moved, and its mode, hooks, gradients and buffers, and the
@@ -28,6 +32,8 @@ def capture(module: nn.Module, input_shape: Any = None, *, name: str | None = No
         input_shape: shape of one sample without the batch dimension, such as ``(2,)`` or ``(1, 28, 28)``. It may be
             left out for an ``nn.Sequential`` that starts with a linear layer.
         name: what error messages call the module; its class by default.
+        drop_output_activation: leave off a smooth map at the very end (sigmoid, tanh, softmax, log_softmax, softplus,
+            exp and their like), together with positive scales and shifts behind it; ``network.dropped`` names them.
 
     Raises:
         NotPiecewiseLinear: an operation is smooth, jumps, or multiplies two values that depend on the input.
@@ -60,31 +66,35 @@ def capture(module: nn.Module, input_shape: Any = None, *, name: str | None = No
     shape = _shape(input_shape)
     types: set[Any] = set()
     if fast:
-        network = _read_sequential(module, name, shape)
+        network, closing = _read_sequential(module, name, shape, drop_output_activation)
     else:
         _check_signature(module, name)
         first_run(module, name, shape)
         from splinegeo.networks import export_reader
 
         with untouched(module):
-            network, types = export_reader.read(module, example_input(module, shape), name)
-    self_check(module, name, network, pure=fast, types=types)
+            network, closing, types = export_reader.read(
+                module, example_input(module, shape), name, drop=drop_output_activation
+            )
+    self_check(module, name, network, pure=fast, types=types, closing=closing)
     return network
 
 
-def _read_sequential(module: nn.Module, name: str, shape: tuple[int, ...]) -> SplineNetwork:
+def _read_sequential(
+    module: nn.Module, name: str, shape: tuple[int, ...], drop: bool
+) -> tuple[SplineNetwork, Closing | None]:
     from splinegeo.networks.running import first_run
     from splinegeo.networks.sequential_reader import read
 
     try:
-        network = read(module, shape)
+        result = read(module, shape, drop=drop)
     except SplineGeoError:
         raise
     except (ValueError, RuntimeError, IndexError):  # a layer that does not fit: the module itself says so best
         first_run(module, name, shape, pure=True)
         raise
     first_run(module, name, shape, pure=True)
-    return network
+    return result
 
 
 def _shape(shape: Any) -> tuple[int, ...]:

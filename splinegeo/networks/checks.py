@@ -5,12 +5,13 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from splinegeo._errors import InvalidArgument, UnsupportedOperation
+from splinegeo._errors import InvalidArgument, NotPiecewiseLinear, UnsupportedOperation
 
 # Layers that act differently in training mode.
 TRAINED = (
     nn.modules.dropout._DropoutNd,
     nn.modules.batchnorm._BatchNorm,
+    nn.modules.instancenorm._InstanceNorm,
     nn.RReLU,
     nn.MultiheadAttention,
 )
@@ -31,6 +32,7 @@ def check_module(module: nn.Module, name: str) -> None:
     for path, layer in module.named_modules():
         _check_mode(layer, path or name)
         _check_sizes(layer, path or name)
+        _check_quantisation(layer, path or name)
     tensors = [("parameter", n, p) for n, p in module.named_parameters()]
     tensors += [("buffer", n, p) for n, p in module.named_buffers()]
     for kind, path, tensor in tensors:
@@ -52,10 +54,21 @@ def _check_mode(layer: nn.Module, path: str) -> None:
         return
     if isinstance(layer, nn.MultiheadAttention) and layer.dropout == 0:
         return
+    if isinstance(layer, nn.modules.instancenorm._InstanceNorm) and not layer.track_running_stats:
+        return
     raise InvalidArgument(
         f"'{path}' ({type(layer).__name__}) is in training mode, where it is not a function of its input alone; "
         f"call .eval() on the module first."
     )
+
+
+def _check_quantisation(layer: nn.Module, path: str) -> None:
+    # By name: importing torch.ao takes a while.
+    if any(kind.__name__ == "FakeQuantizeBase" for kind in type(layer).__mro__):
+        raise NotPiecewiseLinear(
+            f"'{path}' ({type(layer).__name__}) rounds its input, which jumps; pass the floating-point module, as it "
+            f"was before it was prepared for quantisation."
+        )
 
 
 def _check_sizes(layer: nn.Module, path: str) -> None:

@@ -7,7 +7,7 @@ import io
 import logging
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +16,22 @@ from torch import fx, nn
 
 from splinegeo._errors import InvalidArgument, SplineGeoError, UnsupportedOperation
 from splinegeo.networks.builder import Builder, Site
+from splinegeo.networks.closing import DROPPABLE, RESHAPES, Closing
 from splinegeo.networks.graph import SplineNetwork
 from splinegeo.networks.ops import Live, apply
 from splinegeo.networks.ops.knots import hardshrink, softshrink
-from splinegeo.networks.ops.moves import CASTS, constant_output
-from splinegeo.networks.ops.values import Op
+from splinegeo.networks.ops.moves import CASTS, SAME, constant_output
+from splinegeo.networks.ops.values import Mask, Op, Positions, leaves
 
 TORCH_FOLDER = str(Path(torch.__file__).parent)
 
 
-def read(module: nn.Module, example: torch.Tensor, name: str) -> tuple[SplineNetwork, set[torch.dtype]]:
-    """The graph of ``module`` as it treats ``example``, a batch of one sample, and the floating types it computes in.
+def read(
+    module: nn.Module, example: torch.Tensor, name: str, *, drop: bool = False
+) -> tuple[SplineNetwork, Closing | None, set[torch.dtype]]:
+    """The graph of ``module`` as it treats ``example``, a batch of one sample.
+
+    With it come what was left off at the end, if ``drop`` allows that, and the floating types it computes in.
 
     Raises:
         NotPiecewiseLinear: an operation is smooth, jumps, or multiplies two live values.
@@ -36,7 +41,7 @@ def read(module: nn.Module, example: torch.Tensor, name: str) -> tuple[SplineNet
     program = _export(module, example, name)
     types = {getattr(node.meta.get("val"), "dtype", None) for node in program.graph.nodes}
     floating = {t for t in types if isinstance(t, torch.dtype) and t.is_floating_point}
-    return _Reader(program, name, tuple(example.shape[1:])).read(), floating
+    return *_Reader(program, name, tuple(example.shape[1:]), drop).read(), floating
 
 
 def _export(module: nn.Module, example: torch.Tensor, name: str) -> torch.export.ExportedProgram:
@@ -66,31 +71,102 @@ def _export(module: nn.Module, example: torch.Tensor, name: str) -> torch.export
 class _Reader:
     """One pass over an exported graph."""
 
-    def __init__(self, program: torch.export.ExportedProgram, root: str, input_shape: tuple[int, ...]) -> None:
-        self.program, self.root, self.input_shape = program, root, input_shape
+    def __init__(
+        self, program: torch.export.ExportedProgram, root: str, input_shape: tuple[int, ...], drop: bool
+    ) -> None:
+        self.program, self.root, self.input_shape, self.drop = program, root, input_shape, drop
         self.graph = program.graph
         self.b = Builder(math.prod(input_shape))
         self.values: dict[fx.Node, Any] = {}
         self.constant_names: dict[fx.Node, str] = {}
 
-    def read(self) -> SplineNetwork:
+    def read(self) -> tuple[SplineNetwork, Closing | None]:
         result = self._output_node()
+        closing, gain = self._closing_nodes(result)
         shrinks = {node: found for node in self.graph.nodes if (found := _shrink(node))}
+        dropped: list[str] = []
         for node in self._needed(result, shrinks):
-            if node.op == "placeholder":
-                self.values[node] = self._placeholder(node)
-            elif node in shrinks:
+            self.b.closing = node in closing
+            if node in shrinks:
                 shrink, x, lambd = shrinks[node]
                 self.b.site = self._site(node, f"aten.{shrink.__name__}")
                 self.values[node] = shrink(self.b, self.values[x], lambd)
+            elif self.drop and node in closing and _name(node) not in RESHAPES:
+                self.values[node] = self.values[closing[node]]
+                if _name(node) not in SAME | CASTS:
+                    dropped.append(self._site(node, f"aten.{_name(node)}").describe())
             else:
-                self.values[node] = self._call(node)
-        out = self.values[result]
+                self._evaluate(node)
+        network = self._finish(self.values[result], tuple(dropped))
+        if not dropped:
+            return network, None
+        core = self._finish(self.values[next(iter(closing.values()))], ())
+        return network, Closing(core, self._closing_function(closing), gain)
+
+    def _finish(self, out: Any, dropped: tuple[str, ...]) -> SplineNetwork:
+        if isinstance(out, Mask | Positions):
+            self.b.refuse(", which jumps, and is all that comes out; a network must be continuous.")
         self.b.site = Site("output", "output")
         if not isinstance(out, Live):
             out = constant_output(self.b, torch.as_tensor(out, dtype=torch.float64))
         shape = out.shape[1:] if out.shape[:1] == (1,) else out.shape
-        return self.b.finish(out.node, self.input_shape, tuple(shape))
+        return self.b.finish(out.node, self.input_shape, tuple(shape), dropped)
+
+    def _evaluate(self, node: fx.Node) -> Any:
+        self.values[node] = self._placeholder(node) if node.op == "placeholder" else self._call(node)
+        return self.values[node]
+
+    def _closing_nodes(self, result: fx.Node) -> tuple[dict[fx.Node, fx.Node], float]:
+        """The nodes that a smooth output map consists of, in order, each with its live input; and its scale."""
+        live: set[fx.Node] = set()
+        for node in self.graph.nodes:
+            if node.op == "placeholder":
+                live |= {node} if self._spec(node).kind.name == "USER_INPUT" else set()
+            elif any(source in live for source in node.all_input_nodes):
+                live.add(node)
+        chain: list[tuple[fx.Node, fx.Node, float]] = []
+        length, node = 0, result
+        while isinstance(node.target, torch._ops.OpOverload):
+            name = _name(node)
+            sources = [a for a in leaves((node.args, node.kwargs)) if isinstance(a, fx.Node) and a in live]
+            scale = 1.0
+            if len(sources) != 1:
+                break
+            if name in ("add", "sub", "mul", "div") and (name in ("add", "mul") or node.args[0] is sources[0]):
+                scale = self._scale(node, name, sources[0])
+            elif name not in DROPPABLE | RESHAPES | SAME | CASTS:
+                break
+            if not scale > 0:
+                break
+            chain.append((node, sources[0], scale))
+            node = sources[0]
+            length = len(chain) if name in DROPPABLE else length
+        kept = chain[:length][::-1]
+        return {node: source for node, source, _ in kept}, math.prod(scale for *_, scale in kept)
+
+    def _scale(self, node: fx.Node, name: str, live: fx.Node) -> float:
+        """By what ``node`` multiplies at most; 0 if that is not positive throughout."""
+        if name in ("add", "sub") or len(node.args) != 2 or node.kwargs:
+            return 1.0 if name in ("add", "sub") else 0.0
+        other = node.args[1] if node.args[0] is live else node.args[0]
+        if isinstance(other, fx.Node):
+            for source in self._needed(other, {}):
+                if source not in self.values:
+                    self._evaluate(source)
+            other = self.values[other]
+        numbers = torch.as_tensor(other, dtype=torch.float64)
+        return float((1 / numbers if name == "div" else numbers).max()) if bool((numbers > 0).all()) else 0.0
+
+    def _closing_function(self, closing: dict[fx.Node, fx.Node]) -> Callable[[torch.Tensor], torch.Tensor]:
+        def function(x: torch.Tensor) -> torch.Tensor:
+            x = x.reshape(self.values[next(iter(closing.values()))].shape)
+            for node, source in closing.items():
+                values = {**self.values, source: x}
+                if _name(node) not in SAME | CASTS:
+                    x = node.target(*fx.map_arg(node.args, values.__getitem__), **node.kwargs)
+            return x
+
+        return function
 
     def _output_node(self) -> fx.Node:
         for spec in self.program.graph_signature.output_specs:
@@ -118,8 +194,11 @@ class _Reader:
                 stack.extend([shrinks[node][1]] if node in shrinks else node.all_input_nodes)
         return [node for node in self.graph.nodes if node in needed]
 
+    def _spec(self, node: fx.Node) -> Any:
+        return next(s for s in self.program.graph_signature.input_specs if getattr(s.arg, "name", "") == node.name)
+
     def _placeholder(self, node: fx.Node) -> Any:
-        spec = next(s for s in self.program.graph_signature.input_specs if getattr(s.arg, "name", "") == node.name)
+        spec = self._spec(node)
         if spec.kind.name == "USER_INPUT":
             return Live(0, (1, *self.input_shape))
         self.constant_names[node] = f"{spec.kind.name.lower().replace('_', ' ')} '{spec.target}'"
@@ -129,17 +208,19 @@ class _Reader:
         raise UnsupportedOperation(f"{self.root} uses {spec.target}, which torch.export does not store.")
 
     def _call(self, node: fx.Node) -> Any:
+        if node.op == "get_attr":
+            return None  # a branch of torch.cond and its like, which are refused by name when they are called
         if node.op != "call_function":
             raise UnsupportedOperation(f"{self.root} holds a graph node of kind {node.op}; splinegeo cannot read it.")
         args, kwargs = fx.map_arg((node.args, dict(node.kwargs)), self.values.__getitem__)
         target: Any = node.target
         if getattr(target, "__name__", "") == "getitem":
             return args[0][args[1]]
-        name = target.overloadpacket.__name__ if isinstance(target, torch._ops.OpOverload) else str(target)
+        name = _name(node)
         self.b.site = self._site(node, f"{getattr(target, 'namespace', '')}.{name}".lstrip("."))
         if not isinstance(target, torch._ops.OpOverload) or target.namespace != "aten":
             self.b.refuse(", which splinegeo cannot read; use plain PyTorch operations.", UnsupportedOperation)
-        if not any(isinstance(leaf, Live) for leaf in _leaves((args, kwargs))):
+        if not any(isinstance(leaf, Live | Mask | Positions) for leaf in leaves((args, kwargs))):
             return self._constant(node, target, args, kwargs)
         self._check_constants(node)
         return apply(self.b, name, target, *args, **kwargs)
@@ -199,6 +280,12 @@ def _shrink(node: fx.Node) -> tuple[Op, fx.Node, float] | None:
     return None
 
 
+def _name(node: fx.Node) -> str:
+    """The name of the operation that a node applies."""
+    target = node.target
+    return target.overloadpacket.__name__ if isinstance(target, torch._ops.OpOverload) else str(target)
+
+
 def _parts(node: Any, op: str) -> tuple[Any, ...] | None:
     """The arguments of a node if it applies ``op``, with numbers for all but tensors."""
     named = isinstance(node, fx.Node) and isinstance(node.target, torch._ops.OpOverload) and not node.kwargs
@@ -219,16 +306,6 @@ def _as_constant(value: Any) -> Any:
     if value.is_complex():
         raise UnsupportedOperation("the network uses complex constants; splinegeo reads real networks.")
     return value.double() if value.is_floating_point() else value
-
-
-def _leaves(value: Any) -> Iterator[Any]:
-    if isinstance(value, dict):
-        value = tuple(value.values())
-    if isinstance(value, list | tuple):
-        for item in value:
-            yield from _leaves(item)
-    else:
-        yield value
 
 
 def _source(node: fx.Node) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,9 +14,25 @@ from torch import nn
 
 from splinegeo._errors import CaptureMismatch, ShapeMismatch, UnsupportedOperation
 from splinegeo._types import Array
-from splinegeo.networks.graph import Combine, Input, Knot, Linear, Select, SplineNetwork, apply_knot
+from splinegeo.networks import linear_maps
+from splinegeo.networks.closing import Closing
+from splinegeo.networks.evaluation import value
+from splinegeo.networks.graph import SplineNetwork
+from splinegeo.networks.nodes import (
+    Combine,
+    Convolution,
+    Knot,
+    Linear,
+    Maximum,
+    Select,
+    Sparse,
+    apply_maximum,
+)
 
 POINTS_PER_SCALE = 8
+INTERPOLATION_TERMS = 64  # values that one is interpolated from, at most
+MAX_PRODUCTS = 2**31  # products in the points of one scale, in a few seconds
+MAX_VALUES = 2**21  # values of one node at the points of one scale
 SCALES = (0.0, 1e-2, 1.0, 1e2)
 # The tolerance is this many standard deviations of rounding errors that are independent of each other. Errors of real
 # networks, 2 to 100 layers deep in all four float types, stay below half of one; a wrongly read operation shows in the
@@ -102,28 +119,38 @@ def _about_shapes(line: str) -> bool:
 
 
 def self_check(
-    module: nn.Module, name: str, network: SplineNetwork, *, pure: bool, types: set[torch.dtype] | None = None
+    module: nn.Module,
+    name: str,
+    network: SplineNetwork,
+    *,
+    pure: bool,
+    types: set[torch.dtype] | None = None,
+    closing: Closing | None = None,
 ) -> None:
     """Compare network and module on random points of several scales.
 
     ``pure`` modules consist of layers that the library knows; ``types`` are floating types that take part beside those
-    of the module's tensors, as under autocast.
+    of the module's tensors, as under autocast; ``closing`` is what was left off.
 
     Raises:
         CaptureMismatch: they disagree by more than rounding explains.
         UnsupportedOperation: the module gives two answers for one point, or mixes the samples of a batch.
     """
     rng = np.random.default_rng(0)
-    z = np.concatenate([s * rng.standard_normal((POINTS_PER_SCALE, network.n_inputs)) for s in SCALES])
+    n = _points_per_scale(network)
+    z = np.concatenate([s * rng.standard_normal((n, network.n_inputs)) for s in SCALES])
     x = example_input(module, network.input_shape, z)
     z = x.detach().cpu().double().numpy().reshape(len(z), -1)
-    expected, tolerance = values_and_errors(network, z, _coarsest(module, x, types or set()))
+    kind = _coarsest(module, x, types or set())
+    expected, tolerance = values_and_errors(closing.core if closing else network, z, kind)
+    if closing:
+        expected, tolerance = closing.values_and_errors(expected, tolerance, kind.eps)
 
     if pure:  # known layers neither mix samples nor remember anything
         with untouched(module):
             _compare(name, _flat(_run(module, x, pure), len(x)), expected, tolerance, z)
         return
-    chosen = np.arange(0, len(x), 5)
+    chosen = np.arange(0, len(x), max(1, len(x) // 6))
     with untouched(module):
         one, two = (np.concatenate([_flat(_run(module, x[[i]], pure), 1) for i in chosen]) for _ in range(2))
         try:
@@ -143,6 +170,25 @@ def self_check(
             f"{name} treats a sample differently when it comes in a batch with others; "
             f"splinegeo reads networks that map each sample by itself."
         )
+
+
+def _points_per_scale(network: SplineNetwork) -> int:
+    """Eight points of each scale, fewer where a point takes long or much memory."""
+    affine = [node for node in network.nodes if isinstance(node, Linear | Sparse | Convolution)]
+    products = sum(node.size * linear_maps.terms(node) for node in affine)
+    widest = max(node.size for node in network.nodes)
+    return max(1, min(POINTS_PER_SCALE, MAX_PRODUCTS // (products + 1), MAX_VALUES // widest))
+
+
+def _interpolation_error(node: Sparse, x: Array, eps: float) -> Array:
+    """How far (n, size) rounded weights of an interpolation may take its values.
+
+    The module computes them from coordinates, in float32 at least, so their errors are relative to coordinates and
+    reach neighbours whose weight should be 0.
+    """
+    weights = linear_maps.apply_abs(node, np.ones((1, x.shape[1])))
+    coordinate = math.sqrt(x.shape[1])  # what images measure across, roughly
+    return min(eps, float(torch.finfo(torch.float32).eps)) * coordinate * weights * np.abs(x).max(1, keepdims=True)
 
 
 def _compare(name: str, got: Array, expected: Array, tolerance: Array, z: Array) -> None:
@@ -187,34 +233,35 @@ def values_and_errors(network: SplineNetwork, z: Array, kind: torch.finfo) -> tu
     Infinite where a value overflows the type.
     """
     eps, tiny, largest = kind.eps, kind.tiny, kind.max
-    values: list[Array] = []
-    variances: list[Array] = []
+    last_use = {j: i for i, node in enumerate(network.nodes) for j in node.inputs}
+    values: dict[int, Array] = {}
+    variances: dict[int, Array] = {}
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        for node in network.nodes:
-            x = [values[i] for i in node.inputs]
-            v = [variances[i] for i in node.inputs]
+        for i, node in enumerate(network.nodes):
+            x = [values[j] for j in node.inputs] or [z]
+            y = value(node, x)
+            v = [variances[j] for j in node.inputs]
+            # How large the numbers are that are added up, and how many roundings that takes.
+            size = value(node, [np.abs(u) for u in x], magnitudes=True)
             match node:
-                case Input():
-                    y, var = z, np.zeros_like(z)
-                case Linear():
-                    y = x[0] @ node.weight.T + node.bias
-                    size = np.abs(x[0]) @ np.abs(node.weight).T + np.abs(node.bias)
-                    var = v[0] @ (node.weight**2).T + (eps * size) ** 2 * (node.weight.shape[1] + 1)
+                case Linear() | Sparse() | Convolution():
+                    var = linear_maps.apply_square(node, v[0]) + (eps * size) ** 2 * (linear_maps.terms(node) + 1)
+                    if isinstance(node, Sparse) and linear_maps.terms(node) <= INTERPOLATION_TERMS:
+                        var = var + _interpolation_error(node, x[0], eps) ** 2
                 case Combine():
-                    y = sum((s * u for s, u in zip(node.scales, x, strict=True)), node.bias)
-                    size = sum((np.abs(s * u) for s, u in zip(node.scales, x, strict=True)), np.abs(node.bias))
                     var = sum((s**2 * w for s, w in zip(node.scales, v, strict=True)), (2 * eps * size) ** 2)
                 case Select():
-                    y, var = np.concatenate(x, 1)[:, node.index], np.concatenate(v, 1)[:, node.index]
+                    var = np.concatenate(v, 1)[:, node.index]
+                case Maximum():
+                    var = apply_maximum(node, v[0])
                 case Knot():
-                    y = apply_knot(node, x[0])
-                    slope = np.abs(node.slopes).max(1)
-                    size = slope * (np.abs(x[0]) + np.abs(node.breakpoints).max(1)) + np.abs(node.value)
-                    var = slope**2 * v[0] + (2 * eps * size) ** 2
+                    var = np.abs(node.slopes).max(1) ** 2 * v[0] + (2 * eps * size) ** 2
                 case _:
-                    raise UnsupportedOperation(f"nodes of type {type(node).__name__} cannot be checked.")
-            var = np.where(np.abs(y) < largest / 2, var + tiny**2 * node.size, np.inf)
-            values.append(y)
-            variances.append(var)
+                    var = np.zeros_like(z)
+            values[i] = y
+            variances[i] = np.where(np.abs(y) < largest / 2, var + tiny**2 * node.size, np.inf)
+            for j in node.inputs:
+                if last_use[j] == i and j != network.output:
+                    values.pop(j, None), variances.pop(j, None)
     tolerance = SAFETY * np.sqrt(variances[network.output])
     return values[network.output], np.where(np.isnan(tolerance), np.inf, tolerance)

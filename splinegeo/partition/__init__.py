@@ -13,7 +13,8 @@ from typing import Any
 from splinegeo.partition.api import partition
 from splinegeo.partition.boundary import Boundary
 from splinegeo.partition.budget import Budget
-from splinegeo.partition.result import Partition, Region
+from splinegeo.partition.result import Partition
+from splinegeo.partition.views import Region
 
 __all__ = ["Boundary", "Budget", "Partition", "Region", "partition"]
 

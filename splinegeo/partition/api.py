@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -13,9 +12,9 @@ from splinegeo._types import Array
 from splinegeo.domains import Box, Polygon, Slice
 from splinegeo.networks import SplineNetwork, capture
 from splinegeo.partition.budget import Budget
-from splinegeo.partition.enumerate import Problem, enumerate_regions, n_threads
-from splinegeo.partition.ranks import settle
+from splinegeo.partition.enumerate import enumerate_regions, n_threads
 from splinegeo.partition.result import Partition
+from splinegeo.partition.tasks import tasks
 
 # Squares of coordinates within this bound, and sums of them, stay finite.
 LARGEST = 1e150
@@ -79,11 +78,11 @@ def partition(
         )
     if plane.dim != 2:
         raise ShapeMismatch(f"partition: the slice is {plane.dim}-dimensional, the domain 2-dimensional")
-    problem = Problem.of(net, plane.origin, plane.basis, domain.vertices)
-    arrays, reason = _run(problem, budget or Budget(), count, progress)
-    settle(problem, arrays)
-    arrays["output_basis"] = problem.outputs.basis
-    return _result(net, domain, plane, arrays, problem.outputs.exponent, reason)
+    parts = tasks(net, plane.origin, plane.basis, domain.vertices)
+    with tqdm(unit=" regions", unit_scale=True, disable=not progress, desc="partition") as bar:
+        arrays, first, reason = enumerate_regions(parts, budget or Budget(), count, bar.update)
+    arrays["output_basis"] = first.outputs.basis
+    return _result(net, domain, plane, arrays, first.outputs.exponent, reason)
 
 
 def _captured(net: nn.Module, plane: Slice | None) -> SplineNetwork:
@@ -93,13 +92,6 @@ def _captured(net: nn.Module, plane: Slice | None) -> SplineNetwork:
         return capture(net)  # a plain Sequential knows how many inputs it takes, and may want a slice
     except InvalidArgument:
         return capture(net, (2,))
-
-
-def _run(problem: Problem, budget: Budget, threads: int, progress: bool) -> tuple[dict[str, Array], str]:
-    step: Callable[[int], Any]
-    with tqdm(unit=" regions", unit_scale=True, disable=not progress, desc="partition") as bar:
-        step = bar.update
-        return enumerate_regions(problem, budget, threads, step)
 
 
 def _result(

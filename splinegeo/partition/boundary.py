@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from splinegeo._errors import InvalidArgument
+from splinegeo._errors import InvalidArgument, UnsupportedOperation
 from splinegeo._types import Array
 from splinegeo.networks.graph import Knot, Linear, SplineNetwork
 from splinegeo.partition.budget import Budget
-from splinegeo.partition.enumerate import Problem, enumerate_regions, n_threads
+from splinegeo.partition.enumerate import LARGE, Problem, enumerate_regions, n_threads, subtrees
 
 if TYPE_CHECKING:
     from splinegeo.partition.exact import Value
@@ -63,6 +63,11 @@ def decision_boundary(part: Partition, i: int, j: int | None, level: float) -> B
         raise InvalidArgument(f"decision_boundary(level={level!r}): a finite number is expected")
     if j is not None and level != 0:
         raise InvalidArgument(f"decision_boundary(level={level!r}): a level goes with a single output, not with a tie")
+    if net.n_breakpoints > LARGE:
+        raise UnsupportedOperation(
+            f"decision_boundary: the network has {net.n_breakpoints:,} breakpoints; up to {LARGE:,} are supported. "
+            f"Append the difference of the outputs and a ReLU to the network, and partition that."
+        )
     others = [k for k in range(n) if k not in (i, j)] if j is not None else []
     weight = np.zeros((1 + len(others), n))
     weight[:, i] = 1
@@ -83,7 +88,7 @@ def _refined(part: Partition, weight: Array, bias: Array) -> tuple[dict[str, Arr
     )
     longer = SplineNetwork((*net.nodes, *extra), end + 1, net.input_shape, (size,))
     problem = Problem.of(longer, part.slice.origin, part.slice.basis, part.domain.vertices)
-    arrays, _ = enumerate_regions(problem, Budget(), n_threads(None), lambda _: None)
+    arrays, _, _ = enumerate_regions(subtrees(problem), Budget(), n_threads(None), lambda _: None)
     return arrays, problem, net.n_breakpoints
 
 

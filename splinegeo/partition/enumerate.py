@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,7 @@ import numpy as np
 from splinegeo._errors import InvalidArgument, SplineGeoError, WrongType
 from splinegeo._jit import announce
 from splinegeo._types import Array
-from splinegeo.networks.graph import SplineNetwork
+from splinegeo.networks.graph import Maximum, SplineNetwork
 from splinegeo.partition import kernel
 from splinegeo.partition.budget import Budget, Clock
 from splinegeo.partition.callback import Callback
@@ -26,16 +28,21 @@ from splinegeo.partition.exact import ExactNetwork
 from splinegeo.partition.frame import Frame
 from splinegeo.partition.interrupts import first_interrupt_waits
 from splinegeo.partition.judge import Judge, Layout
-from splinegeo.partition.link import join, link_task
+from splinegeo.partition.link import join, link_task, network_bits
+from splinegeo.partition.lowering import Lowered, lower
 from splinegeo.partition.memory import Table
-from splinegeo.partition.normal_form import hinge_levels
+from splinegeo.partition.normal_form import Level, Places, hinge_levels
+from splinegeo.partition.outline import Outline
 from splinegeo.partition.outputs import Outputs
-from splinegeo.partition.plan import build
+from splinegeo.partition.plan import Folded, build
+from splinegeo.partition.ranks import settle, settle_parts
 from splinegeo.partition.signs import SIGNS
 from splinegeo.partition.state import STARTED, add_output, add_state, grow, take_output
+from splinegeo.partition.unite import decisive_patterns
 
 # Tasks: enough of them to keep threads busy, few enough to cost nothing; fewer for networks that take milliseconds.
 SPLITS_PER_TASK, SPLITS_PER_SMALL_TASK, SMALL = 7, 4, 512  # the last in hinges
+LARGE = 2048  # breakpoints above which a network is reduced before it is walked
 CHUNK = 1 << 14  # regions a buffer holds
 NO_LIMIT = 1 << 62
 
@@ -53,23 +60,73 @@ class Problem:
     plan: dict[str, Array]
     outputs: Outputs
     bits: Array  # (H,) breakpoint of the network for each hinge
+    breakpoints: Array  # (B,) breakpoint of the network for each of the lowered one
+    base: Array  # (ceil(B / 8),) packed activations of what is folded away
+    part: bool  # of a larger problem: its search tree is a single task
 
     @classmethod
     def of(cls, network: SplineNetwork, origin: Array, basis: Array, corners: Array) -> Problem:
         """Prepare a network; z = origin + basis @ u, corners (k, 2) counter-clockwise in u."""
         frame = Frame.of(corners)
-        exact = ExactNetwork(network, origin, basis, frame)
-        levels, places = hinge_levels(network, exact.affine_prefix())
+        lowered = lower(network)
+        exact = ExactNetwork(lowered.network, origin, basis, frame)
+        levels, places = hinge_levels(lowered.network, exact.affine_prefix())
+        none = np.zeros(0, np.int64)
         outputs = Outputs.compress(levels)
-        plan, exponent = build(levels, frame)
-        layout = Layout(exact, places, plan["offsets"])
-        bits = np.concatenate([lv.breakpoints for lv in levels[:-1]] or [np.zeros(0, np.int64)])
-        return cls(network, origin, basis, frame, exact, layout, plan, outputs.scaled(exponent), bits)
+        return cls.assemble(
+            network, lowered, exact, levels, places, Outline.of(frame), Folded(none, none), outputs, False
+        )
+
+    @classmethod
+    def assemble(
+        cls,
+        network: SplineNetwork,
+        lowered: Lowered,
+        exact: ExactNetwork,
+        levels: list[Level],
+        places: Places,
+        outline: Outline,
+        folded: Folded,
+        outputs: Outputs,
+        part: bool,
+    ) -> Problem:
+        """The problem of the levels on an outline; ``levels`` are used up."""
+        plan, exponent = build(levels, exact.frame, outline, folded)
+        layout = Layout(exact, places, plan["offsets"], outline, folded.active)
+        hinges = np.concatenate([lv.breakpoints for lv in levels[:-1]] or [np.zeros(0, np.int64)])
+        base = np.zeros(network.n_breakpoints, np.uint8)
+        base[lowered.breakpoints[folded.active]] = 1
+        return cls(
+            network,
+            exact.origin,
+            exact.basis,
+            exact.frame,
+            exact,
+            layout,
+            plan,
+            outputs.scaled(exponent),
+            lowered.breakpoints[hinges],
+            lowered.breakpoints,
+            np.packbits(base, bitorder="little"),
+            part,
+        )
+
+    def patterns(self, bits: Array) -> Array:
+        """Packed patterns (N, ceil(B / 8)) over the network's breakpoints from those over the hinges, (N, .)."""
+        packed = network_bits(bits, self.bits, self.network.n_breakpoints)
+        if self.part:
+            packed = packed | self.base
+        return decisive_patterns(self.network, packed) if self.has_maxima else packed
+
+    @cached_property
+    def has_maxima(self) -> bool:
+        """Whether the walk finds pieces of regions, which `unite` joins."""
+        return any(isinstance(node, Maximum) for node in self.network.nodes)
 
     @property
     def splits(self) -> int:
         """Depth at which the search tree is cut into tasks."""
-        if not len(self.bits):
+        if self.part or not len(self.bits):
             return 0
         return SPLITS_PER_SMALL_TASK if len(self.bits) <= SMALL else SPLITS_PER_TASK
 
@@ -79,16 +136,32 @@ class Problem:
         return Judge(self.exact, self.layout, np.unpackbits(packed, count=hinges, bitorder="little").astype(np.int8))
 
 
+@dataclass(frozen=True, eq=False)
+class Task:
+    """One subtree of a problem's search tree; a `Worker` of the problem runs it."""
+
+    index: int  # position in the canonical order
+    problem: Problem
+    code: int
+
+
+def subtrees(problem: Problem, start: int = 0) -> Iterator[Task]:
+    """The tasks of a problem, from number ``start`` on."""
+    for code in range(start, 1 << problem.splits):
+        yield Task(code, problem, code)
+
+
 class Worker:
     """One thread's kernel state and judge."""
 
     def __init__(self, problem: Problem, control: Array) -> None:
+        self.problem = problem
         self.table = Table(problem.plan)
         add_state(self.table)
         self.table["control"] = control
-        self._keep_maps = problem.outputs.keep
         self._splits = problem.splits
-        add_output(self.table, CHUNK, 6 * CHUNK, self._keep_maps)
+        self._keep = problem.outputs.keep, problem.has_maxima
+        add_output(self.table, CHUNK, 6 * CHUNK, *self._keep)
         self.judge = Judge(problem.exact, problem.layout, self.table["bits"])
         self._callback = Callback(self._answer)
 
@@ -127,11 +200,25 @@ class Worker:
             found(n, sum(a.nbytes for a in parts[-1].values()))
             if status == kernel.FULL and left > 0:
                 if n == 0:  # one region with more corners than a buffer holds
-                    add_output(self.table, CHUNK, 2 * len(self.table["out_xy"]), self._keep_maps)
+                    add_output(self.table, CHUNK, 2 * len(self.table["out_xy"]), *self._keep)
                 continue
             whole = {k: np.concatenate([p[k] for p in parts]) if len(parts) > 1 else parts[0][k] for k in parts[0]}
-            whole["twin"] = link_task(whole["key"])
-            return whole, status == kernel.DONE
+            return self._finished(whole), status == kernel.DONE
+
+    def nothing(self) -> dict[str, Array]:
+        """What `run` returns where no region was found."""
+        return self._finished(take_output(self.table))
+
+    def _finished(self, found: dict[str, Array]) -> dict[str, Array]:
+        found["twin"] = link_task(found["key"])
+        if self.problem.part:  # bits and singular values mean something to this problem only; settle them here
+            found["patterns"] = self.problem.patterns(found["bits"])
+            settle_parts(self.problem, found["sigma"], found["maps"], found["noise"], found["bits"], found["patterns"])
+            found["bits"] = found["patterns"]
+            # Rows of different problems are scaled differently; an error of the singular values means the same to all.
+            rows = self.table["offsets"][-1] - self.table["offsets"][-2]
+            found["noise"] *= np.sqrt(2.0 * rows) * self.table["column_scale"].max()
+        return found
 
 
 def n_threads(threads: int | None) -> int:
@@ -150,26 +237,33 @@ def n_threads(threads: int | None) -> int:
 
 
 def enumerate_regions(
-    problem: Problem, budget: Budget, threads: int, progress: Callable[[int], Any]
-) -> tuple[dict[str, Array], str]:
-    """All regions (see `join` for the arrays) and, where they are not all there, the reason."""
-    job = Job(problem, budget, threads)
+    tasks: Iterator[Task], budget: Budget, threads: int, progress: Callable[[int], Any]
+) -> tuple[dict[str, Array], Problem, str]:
+    """All regions (see `join` for the arrays), the first problem, and where they are not all there, the reason."""
+    first = next(tasks)
+    job = Job(chain([first], tasks), first.problem, budget, threads)
     reason = job.run(progress)
     with first_interrupt_waits():
-        return join(job.parts(), problem, job.cap, not reason, threads), reason
+        arrays = join(job.parts(), first.problem, job.cap, not reason, threads)
+        if not first.problem.part:
+            settle(first.problem, arrays)
+    return arrays, first.problem, reason
 
 
 class Job:
     """The tasks of one enumeration and the threads that work through them, in order."""
 
-    def __init__(self, problem: Problem, budget: Budget, threads: int) -> None:
+    def __init__(self, tasks: Iterator[Task], first: Problem, budget: Budget, threads: int) -> None:
         self.cap = budget.regions or NO_LIMIT
-        self._problem, self._budget = problem, budget
-        self._tasks = 1 << problem.splits
+        self._tasks, self._first, self._budget = tasks, first, budget
         self._control = np.zeros(2, np.int64)
-        self._workers = [Worker(problem, self._control) for _ in range(min(threads, self._tasks))]
+        self._workers = [Worker(first, self._control)]
+        # A problem that is cut into few subtrees keeps no more threads busy than there are.
+        most = threads if first.part else min(threads, 1 << first.splits)
+        self._workers += [Worker(first, self._control) for _ in range(most - 1)]
         self._lock = threading.Lock()
-        self._next = 0
+        self._taken = 0
+        self._exhausted = False
         self._done: dict[int, tuple[dict[str, Array], bool]] = {}
         self._regions = self._bytes = 0
 
@@ -178,19 +272,27 @@ class Job:
             self._regions += regions
             self._bytes += size
 
+    def _next_task(self) -> Task | None:
+        """The next task, unless there are no more, the job is stopped, or enough was found."""
+        with self._lock:
+            if self._exhausted or self._control[0] or self._first_regions() > self.cap:
+                return None
+            task = next(self._tasks, None)
+            self._exhausted = task is None
+            self._taken += task is not None
+            return task
+
     def _work(self, worker: Worker) -> None:
-        """Take one task after the other until there are no more, the job is stopped, or enough was found."""
-        while True:
-            with self._lock:
-                task = self._next
-                if task >= self._tasks or self._control[0] or self._first_regions() > self.cap:
-                    return
-                self._next += 1
-            try:
-                self._done[task] = worker.run(task, self.cap + 1, self._found)  # one more tells "all" from "enough"
-            except BaseException:
-                self._control[0] = 1
-                raise
+        """Take one task after the other."""
+        try:
+            while task := self._next_task():
+                if task.problem is not worker.problem:
+                    worker = Worker(task.problem, self._control)
+                done = worker.run(task.code, self.cap + 1, self._found)  # one more tells "all" from "enough"
+                self._done[task.index] = done
+        except BaseException:
+            self._control[0] = 1
+            raise
 
     def _first_regions(self) -> int:
         """Regions of the tasks that are finished without a gap; beyond the budget, later ones are not needed."""
@@ -224,7 +326,8 @@ class Job:
                 reason = "interrupted"
             finally:
                 self._control[0] = 1
-        if len(self._done) == self._tasks and all(whole for _, whole in self._done.values()):
+        complete = len(self._done) == self._taken and all(whole for _, whole in self._done.values())
+        if complete and (self._exhausted or next(self._tasks, None) is None):
             reason = ""  # the limit was reached when all was done
         elif not reason or self._first_regions() > self.cap:
             reason = f"budget of {self.cap:,} regions"
@@ -235,4 +338,4 @@ class Job:
     def parts(self) -> list[dict[str, Array]]:
         """What the tasks found, in order."""
         parts = [self._done[k][0] for k in sorted(self._done)]
-        return parts or [{**take_output(self._workers[0].table), "twin": np.zeros(0, np.int64)}]
+        return parts or [self._workers[0].nothing()]

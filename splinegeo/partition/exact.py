@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from math import ldexp
+from math import gcd, lcm, ldexp
 
 import numpy as np
 from flint import fmpz_mat
 
 from splinegeo._types import Array
-from splinegeo.networks.graph import Combine, Knot, Linear, Select, SplineNetwork
+from splinegeo.networks import linear_maps
+from splinegeo.networks.graph import Combine, Convolution, Input, Knot, Linear, Select, Sparse, SplineNetwork
 from splinegeo.partition.frame import Frame, error_bound, nearest_float
 
 
@@ -42,8 +43,11 @@ class ExactNetwork:
     def __init__(self, network: SplineNetwork, origin: Array, basis: Array, frame: Frame) -> None:
         self.network = network
         self.frame = frame
-        self._origin, self._basis = origin, basis
+        self.origin, self.basis = origin, basis
         self._weights: dict[int, tuple[fmpz_mat, int]] = {}
+        self._sparse_weights: dict[int, tuple[tuple[list[int], list[int], list[int]], int]] = {}
+        self._rows: dict[tuple[int, int], tuple[Fraction, ...]] = {}
+        self._latent_rows: list[tuple[Fraction, ...]] = []
         self._vectors: dict[tuple[int, str], tuple[list[int], int]] = {}
 
     # -- the two kinds of column ---------------------------------------------------------------------------------------
@@ -72,12 +76,19 @@ class ExactNetwork:
             self._weights[i] = (fmpz_mat(x.shape[0], x.shape[1], n), e)
         return self._weights[i]
 
+    def _sparse(self, i: int, node: Sparse | Convolution) -> tuple[tuple[list[int], list[int], list[int]], int]:
+        if i not in self._sparse_weights:
+            matrix = linear_maps.rows(node, np.arange(node.size))
+            weights, e = integers(matrix.data)
+            self._sparse_weights[i] = (matrix.indptr.tolist(), matrix.indices.tolist(), weights), e
+        return self._sparse_weights[i]
+
     def latent(self, coordinates: list[tuple[int, ...]], one: tuple[int, ...]) -> Value:
         """z = origin + basis @ (centre + scale * t), exactly."""
         f = self.frame
-        basis = [[Fraction(float(v)) for v in row] for row in self._basis]
+        basis = [[Fraction(float(v)) for v in row] for row in self.basis]
         rows = []
-        for o, row in zip(self._origin, basis, strict=True):
+        for o, row in zip(self.origin, basis, strict=True):
             c = Fraction(float(o)) + sum(b * Fraction(m) for b, m in zip(row, f.centre, strict=True))
             rows.append([*(b * Fraction(s) for b, s in zip(row, f.scale, strict=True)), c])
         e = max((v.denominator.bit_length() - 1 for row in rows for v in row), default=0)
@@ -98,12 +109,23 @@ class ExactNetwork:
         node = self.network.nodes[i]
         match node:
             case Linear():
-                weight, e = self._weight(i, node.weight)
+                matrix, e = self._weight(i, node.weight)
                 columns = fmpz_mat(len(x[0].rows), len(one), [v for row in x[0].rows for v in row])
-                product = (weight * columns).tolist()
+                product = (matrix * columns).tolist()
                 return _add_constant(
                     Value([tuple(map(int, row)) for row in product], e + x[0].e), *self._vector(i, "b", node.bias), one
                 )
+            case Sparse() | Convolution():
+                (start, place, weights), e = self._sparse(i, node)
+                width = range(len(one))
+                entries = [
+                    tuple(
+                        sum(weights[m] * x[0].rows[place[m]][c] for m in range(start[u], start[u + 1])) for c in width
+                    )
+                    for u in range(node.size)
+                ]
+                n, eb = self._vector(i, "b", linear_maps.bias(node))
+                return _add_constant(Value(entries, e + x[0].e), n, eb, one)
             case Combine():
                 parts = []
                 for k, (v, scale) in enumerate(zip(x, node.scales, strict=True)):
@@ -155,6 +177,55 @@ class ExactNetwork:
             return row
         e = max(ex, et)
         return tuple((v << (e - ex)) - (t[entry] << (e - et)) * w for v, w in zip(row, one, strict=True))
+
+    def row(self, i: int, unit: int) -> tuple[Fraction, ...]:
+        """Coefficients of (x, y, 1) of one unit of a node that no knot precedes."""
+        key = (i, unit)
+        if key in self._rows:
+            return self._rows[key]
+        node = self.network.nodes[i]
+        if isinstance(node, Input):
+            if not self._latent_rows:
+                coordinates, one = self.identity()
+                latent = self.latent(coordinates, one)
+                self._latent_rows += [tuple(Fraction(v, 1 << latent.e) for v in row) for row in latent.rows]
+            return self._latent_rows[unit]
+        zero = Fraction(0)
+        terms: list[tuple[float, tuple[Fraction, ...]]] = []
+        bias = 0.0
+        match node:
+            case Linear() | Sparse() | Convolution():
+                weights = linear_maps.rows(node, [unit])
+                terms = [
+                    (w, self.row(node.inputs[0], int(k))) for w, k in zip(weights.data, weights.indices, strict=True)
+                ]
+                bias = float(linear_maps.bias(node)[unit])
+            case Combine():
+                terms = [(s[unit], self.row(k, unit)) for s, k in zip(node.scales, node.inputs, strict=True)]
+                bias = float(node.bias[unit])
+            case Select():
+                place = int(node.index[unit])
+                for k in node.inputs:
+                    if place < self.network.nodes[k].size:
+                        return self.row(k, place)
+                    place -= self.network.nodes[k].size
+            case _:
+                raise AssertionError(f"a knot precedes node {i}")
+        total = [sum((Fraction(float(w)) * row[c] for w, row in terms), zero) for c in range(3)]
+        total[2] += Fraction(bias)
+        self._rows[key] = tuple(total)
+        return self._rows[key]
+
+    def kink(self, i: int, unit: int, which: int) -> tuple[int, int, int]:
+        """The line where a unit of knot i crosses a breakpoint, as integers, positive above; no knot precedes it."""
+        node = self.network.nodes[i]
+        assert isinstance(node, Knot)
+        a, b, c = self.row(node.inputs[0], unit)
+        c -= Fraction(float(node.breakpoints[unit, which]))
+        m = lcm(a.denominator, b.denominator, c.denominator)
+        whole = int(a * m), int(b * m), int(c * m)
+        g = gcd(*whole) or 1
+        return whole[0] // g, whole[1] // g, whole[2] // g
 
     def affine_prefix(self) -> dict[int, tuple[Array, Array]]:
         """Float coefficients (size, 3) and their error for each node that no knot precedes."""

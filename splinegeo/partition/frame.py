@@ -6,6 +6,7 @@ a domain of size 1e-30, or one far from the origin, is no harder than the unit s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -28,6 +29,28 @@ def error_bound(near: float, true: Fraction) -> float:
     """A bound on |near - true|: zero if exact, else never so small that later scaling could round it to zero."""
     gap = abs(Fraction(near) - true)
     return max(nearest_float(gap) * 1.01, abs(near) * 2.0**-100, 1e-300) if gap else 0.0
+
+
+def point_rows(points: Sequence[tuple[Fraction, Fraction]]) -> tuple[Array, Array]:
+    """Homogeneous float rows (k, 3) of points and a bound (k,) on their error."""
+    rows, errors = [], []
+    for x, y in points:
+        row = [nearest_float(x), nearest_float(y), 1.0]
+        rows.append(row)
+        errors.append(max(error_bound(row[0], x), error_bound(row[1], y)))
+    return np.array(rows), np.array(errors)
+
+
+def line_rows(lines: Sequence[tuple[int, int, int]]) -> tuple[Array, Array]:
+    """Float rows (k, 3) of lines, largest entry in [1/2, 1], and a bound (k,) on the entries' error."""
+    rows, errors = [], []
+    for line in lines:
+        size = 1 << max(abs(v) for v in line).bit_length()
+        true = [Fraction(v, size) for v in line]
+        row = [nearest_float(v) for v in true]
+        rows.append(row)
+        errors.append(max(error_bound(r, v) for r, v in zip(row, true, strict=True)))
+    return np.array(rows), np.array(errors)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,26 +92,9 @@ class Frame:
         return lines
 
     @cached_property
-    def edge_rows(self) -> tuple[Array, Array]:
-        """Float rows (k, 3) of the edges' lines, largest entry in [1/2, 1], and a bound (k,) on the entries' error."""
-        rows, errors = [], []
-        for line in self.exact_edges:
-            size = 1 << max(abs(v) for v in line).bit_length()
-            true = [Fraction(v, size) for v in line]
-            row = [nearest_float(v) for v in true]
-            rows.append(row)
-            errors.append(max(error_bound(r, v) for r, v in zip(row, true, strict=True)))
-        return np.array(rows), np.array(errors)
-
-    @cached_property
     def corner_rows(self) -> tuple[Array, Array]:
         """Homogeneous float corners (k, 3) and a bound (k,) on their error."""
-        rows, errors = [], []
-        for x, y in self.exact_corners:
-            row = [nearest_float(x), nearest_float(y), 1.0]
-            rows.append(row)
-            errors.append(max(error_bound(row[0], x), error_bound(row[1], y)))
-        return np.array(rows), np.array(errors)
+        return point_rows(self.exact_corners)
 
     def to_slice(self, t: Array) -> Array:
         """Slice coordinates of points (..., 2) in the frame."""

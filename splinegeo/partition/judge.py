@@ -16,6 +16,8 @@ import numpy as np
 from splinegeo._types import Array
 from splinegeo.networks.graph import Input, Knot
 from splinegeo.partition.exact import ExactNetwork, Value
+from splinegeo.partition.normal_form import Places
+from splinegeo.partition.outline import Outline
 
 Triple = tuple[int, int, int]
 
@@ -23,8 +25,9 @@ Triple = tuple[int, int, int]
 class Layout:
     """Where the hinges of the engine's levels sit in the graph."""
 
-    def __init__(self, exact: ExactNetwork, places: dict[int, list[tuple[int, int, int]]], offsets: Array) -> None:
+    def __init__(self, exact: ExactNetwork, places: Places, offsets: Array, outline: Outline, active: Array) -> None:
         nodes = exact.network.nodes
+        self.outline = outline
         self.offsets = [int(v) for v in offsets]
         self.places = places
         self.depth = [0] * len(nodes)
@@ -41,12 +44,25 @@ class Layout:
         self.level_depth[len(places)] = self.depth[exact.network.output]
         self.hinge_level = np.repeat(np.arange(len(places)), np.diff(self.offsets[: len(places) + 1])).tolist()
 
+        # Of each knot the breakpoints that its units are known to lie above: their number is the piece.
+        self._known: dict[int, list[int]] = {}
+        if len(active):
+            above, first = np.zeros(exact.network.n_breakpoints, np.int64), 0
+            above[active] = 1
+            for i in exact.network.knots:
+                n = nodes[i]
+                assert isinstance(n, Knot)
+                passed = above[first : first + n.breakpoints.size].reshape(n.breakpoints.shape)
+                first += n.breakpoints.size
+                # Breakpoints between equal slopes have no bit; those below an active one are passed all the same.
+                self._known[i] = (passed * np.arange(1, passed.shape[1] + 1)).max(1).tolist()
+
     def pieces(self, node: int, size: int, bits: Array) -> list[int]:
         """The piece of each unit of a knot under activation bits of the engine."""
-        out = [0] * size
+        out = list(self._known[node]) if self._known else [0] * size
         for unit, which, hinge in self.members[node]:
             if bits[hinge]:
-                out[unit] = which + 1
+                out[unit] = max(out[unit], which + 1)
         return out
 
 
@@ -56,6 +72,7 @@ class Judge:
     def __init__(self, exact: ExactNetwork, layout: Layout, bits: Array, memory: int = 4096) -> None:
         self.exact, self.layout, self.bits = exact, layout, bits
         self._edges: list[Triple] = exact.frame.exact_edges
+        self._hinges = layout.offsets[len(layout.places)]
         self._prefixes: OrderedDict[tuple[int, bytes], dict[int, Value]] = OrderedDict()
         self._ids: dict[Triple, int] = {}
         self._points: list[Triple] = []
@@ -65,7 +82,11 @@ class Judge:
         self.questions = 0
 
     def vertex(self, p: int, q: int) -> int:
-        """The id of the meet of two lines: a hinge's number, or -1 - e for edge e of the domain."""
+        """The id of the meet of two lines.
+
+        A line is a hinge's number, the number of hinges plus that of an edge of the outline, or -1 - e for edge e of
+        the domain.
+        """
         self.questions += 1
         (a, b, c), (d, e, f) = self.line(p), self.line(q)
         x, y, w = b * f - c * e, c * d - a * f, a * e - b * d
@@ -87,6 +108,8 @@ class Judge:
         """Integer coefficients of a line in frame coordinates, up to a positive factor."""
         if p < 0:
             return self._edges[-1 - p]
+        if p >= self._hinges:
+            return self.layout.outline.lines[p - self._hinges]
         level = self.layout.hinge_level[p]
         node, unit, which = self.layout.places[level][p - self.layout.offsets[level]]
         values = self.values(level)

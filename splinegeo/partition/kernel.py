@@ -27,6 +27,7 @@ from splinegeo.partition.state import (
     CAND_TOP,
     CN,
     DEPTH,
+    FLAT,
     HAVE,
     LEVEL,
     N_OUT,
@@ -86,13 +87,15 @@ def _emit(t, base, nv):
         for i in range(m):
             k = 3 * (n * m + i)
             maps[k], maps[k + 1], maps[k + 2] = rows[lo + i], rows[total + lo + i], rows[2 * total + lo + i]
-    xy, spread, key = view(t, "out_xy"), view(t, "out_spread"), view(t, "out_key")
+    xy, spread, key, label = view(t, "out_xy"), view(t, "out_spread"), view(t, "out_key"), view(t, "out_label")
     for v in range(nv):
         w = poly[base + v, 2]
         xy[c + v, 0] = poly[base + v, 0] / w
         xy[c + v, 1] = poly[base + v, 1] / w
         spread[c + v] = poly[base + v, 3] / w
         boundary = poly_i[base + v, 3] < 0
+        if label.shape[0] > 0:
+            label[c + v] = poly_i[base + v, 3]
         key[c + v] = np.uint64(0) if boundary else h ^ poly_u[base + v, 0] ^ poly_u[base + v, 1]
     scalars[N_OUT] = n + 1
     scalars[C_OUT] = c + nv
@@ -102,13 +105,21 @@ def _emit(t, base, nv):
 def _start(t):
     """The domain as the current polygon, with no level entered yet."""
     corners, scalars = view(t, "corners"), view(t, "scalars")
+    labels, own, hashes, base = (
+        view(t, "corner_labels"),
+        view(t, "corner_hashes"),
+        view(t, "hashes"),
+        view(t, "base_hash"),
+    )
     f, i, u = view(t, "poly_f"), view(t, "poly_i"), view(t, "poly_u")
     nv = corners.shape[0]
     for v in range(nv):
         for j in range(8):
             f[v, j] = corners[v, j]
-        i[v, 0], i[v, 1], i[v, 2], i[v, 3] = -1 - (v - 1 if v > 0 else nv - 1), -1 - v, -1, -1 - v
-        u[v, 0] = u[v, 1] = 0
+        for j in range(4):
+            i[v, j] = labels[v, j]
+        u[v, 0], u[v, 1] = own[v, 0], own[v, 1]
+    hashes[0, FLAT], hashes[0, ACTIVE] = base[FLAT], base[ACTIVE]
     scalars[SP] = scalars[CAND_TOP] = scalars[POOL_TOP] = scalars[DEPTH] = 0
     scalars[LEVEL] = -1
     scalars[C0] = scalars[CN] = scalars[BASE] = scalars[NEAR] = 0

@@ -16,6 +16,7 @@ import numpy as np
 from splinegeo._errors import SplineGeoError
 from splinegeo._jit import kernel
 from splinegeo._types import Array
+from splinegeo.partition.unite import unite
 
 if TYPE_CHECKING:
     from splinegeo.partition.enumerate import Problem
@@ -199,7 +200,7 @@ def hinge_bits(packed: Array, hinges: Array, n_breakpoints: int) -> Array:
 def _region_arrays(parts: list[dict[str, Array]], problem: Problem, n: int) -> tuple[Array, ...]:
     """What is kept of each of the first n regions: singular values, noise, maps, hinge bits, patterns, their words."""
     sigma, noise, maps, bits = (np.concatenate([p[k] for p in parts])[:n] for k in ("sigma", "noise", "maps", "bits"))
-    patterns = network_bits(bits, problem.bits, problem.network.n_breakpoints)
+    patterns = np.concatenate([p["patterns"] for p in parts])[:n] if problem.part else problem.patterns(bits)
     return sigma, noise, maps, bits, patterns, _as_words(patterns)
 
 
@@ -244,6 +245,15 @@ def _join(
         )
     regions = np.empty(c, np.int32)
     _corner_regions(offsets, regions)
+    if problem.has_maxima:
+        sigma, noise, maps, bits, patterns, words = region_arrays(n)
+        united = unite(words, offsets, regions, twin, np.concatenate([p["label"] for p in parts])[:c])
+        offsets, twin, c = united.offsets, united.twin, len(united.corners)
+        xy, spread = xy[united.corners], spread[united.corners]
+        sigma, noise, bits, patterns, words = (x[united.pieces] for x in (sigma, noise, bits, patterns, words))
+        maps = maps[united.pieces] if len(maps) else maps
+        regions = np.empty(c, np.int32)
+        _corner_regions(offsets, regions)
     corner_vertices, best = np.full(c, -1, np.int32), np.empty(c, np.int64)
     n_vertices = _vertices(offsets, regions, twin, xy, spread, corner_vertices, best)
     vertices = problem.frame.vertices(xy[best[:n_vertices]])
@@ -251,7 +261,8 @@ def _join(
     ends, sides = np.empty((c, 2), np.int32), np.empty((c, 2), np.int32)
     n_edges = _edges(offsets, regions, twin, corner_vertices, corner_edges, neighbors, ends, sides)
     ends, sides = ends[:n_edges].copy(), sides[:n_edges].copy()
-    sigma, noise, maps, bits, patterns, words = region_arrays(n)
+    if not problem.has_maxima:
+        sigma, noise, maps, bits, patterns, words = region_arrays(n)
     for p in parts:
         p.clear()
     flips = np.zeros(n_edges + 1, np.int64)

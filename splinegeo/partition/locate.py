@@ -14,28 +14,43 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from splinegeo._types import Array
-from splinegeo.networks.graph import Combine, Input, Knot, Linear, Select, SplineNetwork, apply_knot
+from splinegeo.networks import linear_maps
+from splinegeo.networks.graph import (
+    Combine,
+    Convolution,
+    Input,
+    Knot,
+    Linear,
+    Maximum,
+    Select,
+    Sparse,
+    SplineNetwork,
+    apply_knot,
+)
+from splinegeo.networks.tournament import canonical_bits
+from splinegeo.partition.unite import decisive_patterns
 
 if TYPE_CHECKING:
-    from splinegeo.partition.enumerate import Problem
     from splinegeo.partition.exact import Value
+    from splinegeo.partition.setting import Setting
 
 EPS = 2.0**-53
 
 
-def patterns_at(problem: Problem, origin: Array, basis: Array, points: Array) -> Array:
+def patterns_at(setting: Setting, origin: Array, basis: Array, points: Array) -> Array:
     """Packed patterns (n, ceil(B / 8)) at points (n, 2) of the domain."""
-    step = max(1, (1 << 22) // max(node.size for node in problem.network.nodes))
+    step = max(1, (1 << 22) // max(node.size for node in setting.network.nodes))
     return np.concatenate(
-        [_patterns(problem, origin, basis, points[k : k + step]) for k in range(0, max(len(points), 1), step)]
+        [_patterns(setting, origin, basis, points[k : k + step]) for k in range(0, max(len(points), 1), step)]
     )
 
 
-def _patterns(problem: Problem, origin: Array, basis: Array, points: Array) -> Array:
-    bits, sure = float_bits(problem.network, origin, basis, points)
+def _patterns(setting: Setting, origin: Array, basis: Array, points: Array) -> Array:
+    bits, sure = float_bits(setting.network, origin, basis, points)
     for k in np.nonzero(~sure)[0]:
-        bits[k] = exact_bits(problem, points[k])
-    return np.packbits(bits, axis=1, bitorder="little")
+        bits[k] = exact_bits(setting, points[k])
+    packed = np.packbits(bits, axis=1, bitorder="little")
+    return decisive_patterns(setting.network, packed) if setting.has_maxima else packed
 
 
 def float_bits(network: SplineNetwork, origin: Array, basis: Array, points: Array) -> tuple[Array, Array]:
@@ -58,6 +73,12 @@ def float_bits(network: SplineNetwork, origin: Array, basis: Array, points: Arra
                 into = e.max(1) + (node.weight.shape[1] + 3) * EPS * np.abs(v).max(1)
                 bound = np.outer(into, np.abs(node.weight).sum(1)) + 4 * EPS * np.abs(node.bias)
                 out = v @ node.weight.T + node.bias, bound * 1.01
+            case Sparse() | Convolution():
+                v, e = x[0]
+                rounding = (linear_maps.terms(node) + 3) * EPS
+                bias = linear_maps.bias(node)
+                bound = linear_maps.apply_abs(node, e + rounding * np.abs(v)) + 4 * EPS * np.abs(bias)
+                out = linear_maps.apply(node, v) + bias, bound * (1.01 + 2 * rounding)
             case Combine():
                 v, e = np.broadcast_to(node.bias, x[0][0].shape), np.zeros_like(x[0][0])
                 size = np.abs(v)
@@ -69,6 +90,15 @@ def float_bits(network: SplineNetwork, origin: Array, basis: Array, points: Arra
                     np.concatenate([v for v, _ in x], 1)[:, node.index],
                     np.concatenate([e for _, e in x], 1)[:, node.index],
                 )
+            case Maximum():
+                v, e = (y[:, node.groups] for y in x[0])
+                best = v.argmax(2)[:, :, None]
+                top, doubt = (np.take_along_axis(y, best, 2) for y in (v, e))
+                # Entries that are the same value of the node before tie for good, and their comparison's bit is 0.
+                same = node.groups == np.take_along_axis(np.broadcast_to(node.groups, v.shape), best, 2)
+                sure &= ((top - v > 1.01 * (e + doubt)) | same).all((1, 2)) & np.isfinite(v).all((1, 2))
+                bits.append(canonical_bits(node, x[0][0]).reshape(len(points), -1))
+                out = top[:, :, 0], e.max(2)
             case Knot():
                 v, e = x[0]
                 live = node.slopes[:, 1:] != node.slopes[:, :-1]
@@ -87,9 +117,9 @@ def float_bits(network: SplineNetwork, origin: Array, basis: Array, points: Arra
     return np.concatenate(bits, 1), sure
 
 
-def exact_bits(problem: Problem, point: Array) -> Array:
+def exact_bits(setting: Setting, point: Array) -> Array:
     """Activation bits (B,) of the region at a point of the domain, or beside it towards the centre."""
-    frame, exact, nodes = problem.frame, problem.exact, problem.network.nodes
+    frame, exact, nodes = setting.frame, setting.exact, setting.exact.network.nodes
     u = [Fraction(float(v)) for v in point]
     t = [(v - Fraction(c)) / Fraction(s) for v, c, s in zip(u, frame.centre, frame.scale, strict=True)]
     corners = frame.exact_corners
@@ -116,4 +146,6 @@ def exact_bits(problem: Problem, point: Array) -> Array:
             values.append(exact.knot(i, x[0], pieces, one))
         else:
             values.append(exact.apply(i, x, one))
-    return np.array(bits, np.uint8)
+    out = np.zeros(len(bits), np.uint8)
+    out[setting.breakpoints] = bits
+    return out

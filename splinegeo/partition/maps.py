@@ -7,7 +7,19 @@ from fractions import Fraction
 import numpy as np
 
 from splinegeo._types import Array
-from splinegeo.networks.graph import Combine, Input, Knot, Linear, Select, SplineNetwork
+from splinegeo.networks import linear_maps
+from splinegeo.networks.graph import (
+    Combine,
+    Convolution,
+    Input,
+    Knot,
+    Linear,
+    Maximum,
+    Select,
+    Sparse,
+    SplineNetwork,
+)
+from splinegeo.networks.tournament import winners
 
 CHUNK_BYTES = 1 << 26
 
@@ -22,14 +34,19 @@ def unpack(packed: Array, n_breakpoints: int) -> Array:
 
 
 def knot_pieces(network: SplineNetwork, bits: Array) -> dict[int, Array]:
-    """For each knot node the piece (n, size) of each unit under activation bits (n, B)."""
+    """Under activation bits (n, B), for each knot the piece (n, size) of each unit, a maximum's the entry passed on."""
     pieces, first = {}, 0
     for i in network.knots:
-        size, k = network.nodes[i].breakpoints.shape  # type: ignore[attr-defined]
+        node = network.nodes[i]
+        assert isinstance(node, Knot | Maximum)
+        size, k = node.size, node.breakpoints_per_unit
         here = bits[:, first : first + size * k].reshape(len(bits), size, k)
         first += size * k
-        # Bits of breakpoints between equal slopes are never set; the highest set bit decides.
-        pieces[i] = (here * np.arange(1, k + 1, dtype=np.uint8)).max(2, initial=0)
+        if isinstance(node, Maximum):
+            pieces[i] = winners(node, here)
+        else:
+            # Bits of breakpoints between equal slopes are never set; the highest set bit decides.
+            pieces[i] = (here * np.arange(1, k + 1, dtype=np.uint8)).max(2, initial=0)
     return pieces
 
 
@@ -70,11 +87,17 @@ def _pass(network: SplineNetwork, bits: Array, columns: Array) -> Array:
             case Linear():
                 out = np.matmul(node.weight, x[0])
                 out[:, :, -1] += node.bias
+            case Sparse() | Convolution():
+                flat = linear_maps.apply(node, np.moveaxis(x[0], 2, 1).reshape(-1, x[0].shape[1]))
+                out = np.moveaxis(flat.reshape(n, columns.shape[1], node.size), 1, 2).copy()
+                out[:, :, -1] += linear_maps.bias(node)
             case Combine():
                 out = sum((s[:, None] * v for s, v in zip(node.scales, x, strict=True)), np.zeros_like(x[0]))
                 out[:, :, -1] += node.bias
             case Select():
                 out = np.concatenate(x, 1)[:, node.index]
+            case Maximum():
+                out = np.take_along_axis(x[0], pieces[i][:, :, None], 1)
             case Knot():
                 unit = np.arange(node.size)
                 out = node.slopes[unit, pieces[i]][:, :, None] * x[0]

@@ -41,7 +41,12 @@ PLAN = {
     "hash_bit": (_U, 1),  # (H,) xor-ed over the active hinges
     "hash_side": (_U, 2),  # (H, 2) of the bits active on the negative / positive side of a representative
     "hash_zero": (_U, 1),  # (H,) xor-ed over the hinges that vanish
-    "corners": (_F, 8),  # the domain: homogeneous corner and its error, line of the edge behind it and its error
+    # The polygon to start from: homogeneous corners and their errors, lines of the edges behind them and their errors;
+    # as in poly_i and poly_u, the lines that define each corner, the edges' labels, the hashes of what vanishes there.
+    "corners": (_F, 8),
+    "corner_labels": (_I, 4),
+    "corner_hashes": (_U, 2),
+    "base_hash": (_U, 1),  # (2,) of the hinges that are folded away: those identically zero, those active
     "column_scale": (_F, 1),  # (2,) from engine rows in the frame to A in slice coordinates
 }
 STATE = {
@@ -88,6 +93,7 @@ OUTPUT = {
     "out_maps": (_F, 1),  # (n * rows * 3,), or empty where maps are not kept
     "out_xy": (_F, 2),
     "out_spread": (types.float32, 1),
+    "out_label": (_I, 1),  # of the edge behind a corner, see poly_i; empty where nobody asks
     "out_key": (_U, 1),  # the same on both sides of an edge; 0 on the boundary
 }
 FIELDS = {**PLAN, **STATE, **OUTPUT}

@@ -12,10 +12,24 @@ import numpy as np
 
 from splinegeo._jit import kernel
 from splinegeo._types import Array
+from splinegeo.networks import linear_maps
+from splinegeo.networks.graph import (
+    Combine,
+    Convolution,
+    Input,
+    Knot,
+    Linear,
+    Maximum,
+    Select,
+    Sparse,
+    SplineNetwork,
+)
+from splinegeo.partition.maps import CHUNK_BYTES, knot_pieces, unpack
 from splinegeo.partition.ranks import fresh_rows
 
 if TYPE_CHECKING:
     from splinegeo.partition.enumerate import Problem
+    from splinegeo.partition.setting import Setting
 
 
 @kernel()
@@ -92,13 +106,75 @@ def linear_labels(
                 value = problem.judge(bits[r]).maps(len(problem.layout.places))
                 exact[r] = (value.e, value.rows)
         (ep, rows_p), (eq, rows_q) = exact[p], exact[q]
-        top = max(ep, eq)
-        close[e] = all(
-            v << (top - ep) == w << (top - eq)
-            for row_p, row_q in zip(rows_p, rows_q, strict=True)
-            for v, w in zip(row_p, row_q, strict=True)
-        )
+        close[e] = _equal(ep, rows_p, eq, rows_q)
     return _components(edge_regions[close], len(bits))
+
+
+def labels_by_graph(
+    setting: Setting, packed: Array, sigma: Array, errors: Array, edge_regions: Array
+) -> tuple[Array, int]:
+    """`linear_labels` for networks that are too large for dense rows.
+
+    packed (N, .) patterns, singular values (N, 2) with errors (N,). Maps with different singular values are different;
+    of the other pairs, those are the same where nothing that the flipped units feed reaches an output.
+    """
+    p, q = edge_regions.T
+    inner = np.nonzero(q >= 0)[0]
+    p, q = p[inner], q[inner]
+    doubt = 1.01 * (errors[p] + errors[q])[:, None] + 1e-13 * (sigma[p] + sigma[q])
+    doubtful = np.nonzero((np.abs(sigma[p] - sigma[q]) <= doubt).all(1))[0]
+    p, q = p[doubtful], q[doubtful]
+    same = np.ones(len(p), bool)
+    step = max(1, CHUNK_BYTES // (8 * max(node.size for node in setting.network.nodes)))
+    for k in range(0, len(p), step):
+        a, b = (unpack(packed[r[k : k + step]], setting.network.n_breakpoints) for r in (p, q))
+        reached = reaches_output(setting.network, a, b)
+        for e in np.nonzero(reached)[0]:
+            (ep, rows_p), (eq, rows_q) = setting.maps(a[e]), setting.maps(b[e])
+            same[k + e] = _equal(ep, rows_p, eq, rows_q)
+    pairs = np.stack([p, q], 1)
+    return _components(pairs[same], len(packed))
+
+
+def reaches_output(network: SplineNetwork, a: Array, b: Array) -> Array:
+    """Whether (n,) the difference between patterns a and b (n, B) can reach an output.
+
+    It cannot where every path from a unit whose activation differs has a weight or, in both, a slope of zero.
+    """
+    pieces_a, pieces_b = knot_pieces(network, a), knot_pieces(network, b)
+    values: list[Array] = []
+    for i, node in enumerate(network.nodes):
+        x = [values[k] for k in node.inputs]
+        match node:
+            case Input():
+                out = np.zeros((len(a), node.size))
+            case Linear() | Sparse() | Convolution():
+                out = linear_maps.apply_abs(node, x[0])
+            case Combine():
+                out = sum((np.abs(s) * v for s, v in zip(node.scales, x, strict=True)), np.zeros_like(x[0]))
+            case Select():
+                out = np.concatenate(x, 1)[:, node.index]
+            case Maximum():
+                chosen = (np.take_along_axis(x[0], pieces[i], 1) for pieces in (pieces_a, pieces_b))
+                out = np.maximum(*chosen) + (pieces_a[i] != pieces_b[i])
+            case Knot():
+                unit = np.arange(node.size)
+                slopes = (np.abs(node.slopes[unit, pieces[i]]) for pieces in (pieces_a, pieces_b))
+                out = np.maximum(*slopes) * x[0] + (pieces_a[i] != pieces_b[i])
+            case _:
+                raise AssertionError(f"no paths through {type(node).__name__}")
+        values.append((out > 0).astype(np.float64))  # zero or not is all that matters, and cannot underflow
+    return np.asarray(values[network.output].any(1))
+
+
+def _equal(ep: int, rows_p: list, eq: int, rows_q: list) -> bool:
+    """Whether integer rows times 2**-e are the same."""
+    top = max(ep, eq)
+    return all(
+        v << (top - ep) == w << (top - eq)
+        for row_p, row_q in zip(rows_p, rows_q, strict=True)
+        for v, w in zip(row_p, row_q, strict=True)
+    )
 
 
 def _components(pairs: Array, n: int) -> tuple[Array, int]:

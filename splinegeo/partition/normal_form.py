@@ -17,14 +17,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import TypeAlias
 
 import numpy as np
 
 from splinegeo._types import Array
-from splinegeo.networks.graph import Combine, Input, Knot, Linear, Select, SplineNetwork
+from splinegeo.networks import linear_maps
+from splinegeo.networks.graph import (
+    Combine,
+    Convolution,
+    Input,
+    Knot,
+    Linear,
+    Select,
+    Sparse,
+    SplineNetwork,
+)
 from splinegeo.partition.frame import error_bound
 
 EPS = 2.0**-53
+Places: TypeAlias = dict[int, list[tuple[int, int, int]]]  # by level: knot node, unit and breakpoint of each hinge
 
 
 @dataclass
@@ -74,16 +86,18 @@ class _Block:
             error = error if part is None else error + part
         return _Block(value, error * (1 + 4 * EPS) if error.any() else None)
 
-    def through(self, weight: Array) -> _Block:
-        if self.one_hot:
+    def through(self, node: Linear | Sparse | Convolution) -> _Block:
+        if self.one_hot and isinstance(node, Linear):
             used, columns = np.nonzero(self.value)
-            value = np.zeros((len(weight), self.value.shape[1]))
-            value[:, columns] = weight[:, used]
+            value = np.zeros((node.size, self.value.shape[1]))
+            value[:, columns] = node.weight[:, used]
             return _Block(value)
-        n = weight.shape[1] + 4
-        value = weight @ self.value
-        size = np.abs(weight) @ (np.abs(self.value) * (1.01 * n * EPS) + (0 if self.error is None else self.error))
-        return _Block(value, size * (1 + 4 * n * EPS))
+        n = linear_maps.terms(node) + 4
+        value = np.ascontiguousarray(linear_maps.apply(node, self.value.T).T)
+        if self.one_hot:
+            return _Block(value)  # one product by 1 and sums with zeros
+        inherited = np.abs(self.value) * (1.01 * n * EPS) + (0 if self.error is None else self.error)
+        return _Block(value, np.ascontiguousarray(linear_maps.apply_abs(node, inherited.T).T) * (1 + 4 * n * EPS))
 
 
 def _product_error(x: Array, y: Array, p: Array) -> Array:
@@ -112,7 +126,7 @@ class _Expression:
     terms: dict[int, _Block] = field(default_factory=dict)
 
 
-def hinge_levels(network: SplineNetwork, affine_prefix: dict[int, tuple[Array, Array]]) -> tuple[list[Level], dict]:
+def hinge_levels(network: SplineNetwork, affine_prefix: dict[int, tuple[Array, Array]]) -> tuple[list[Level], Places]:
     """The levels of a network, outputs last, and the place of each hinge: (knot node, unit, breakpoint) by level.
 
     ``affine_prefix`` holds (value, error), each (size, 3), of every node before the first knot.
@@ -133,7 +147,7 @@ def hinge_levels(network: SplineNetwork, affine_prefix: dict[int, tuple[Array, A
             sizes[depth[i] - 1] = sizes.get(depth[i] - 1, 0) + int(np.count_nonzero(_live(node)))
     bits = {i: b for i, _, b in knots}
     filled = dict.fromkeys(sizes, 0)
-    places: dict[int, list[tuple[int, int, int]]] = {level: [] for level in sizes}
+    places: Places = {level: [] for level in sizes}
     for i, node in enumerate(network.nodes):
         if i in affine_prefix:
             value, error = affine_prefix[i]
@@ -143,9 +157,9 @@ def hinge_levels(network: SplineNetwork, affine_prefix: dict[int, tuple[Array, A
         match node:
             case Input():
                 raise AssertionError("the input is in the affine prefix")
-            case Linear():
-                out = _Expression(x[0].constant.through(node.weight).plus(_bias(node.bias)))
-                out.terms = {k: b.through(node.weight) for k, b in x[0].terms.items()}
+            case Linear() | Sparse() | Convolution():
+                out = _Expression(x[0].constant.through(node).plus(_bias(linear_maps.bias(node))))
+                out.terms = {k: b.through(node) for k, b in x[0].terms.items()}
             case Combine():
                 out = _sum([_scaled(e, s) for e, s in zip(x, node.scales, strict=True)], node.bias)
             case Select():

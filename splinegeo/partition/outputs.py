@@ -29,30 +29,14 @@ class Outputs:
     @classmethod
     def compress(cls, levels: list[Level]) -> Outputs:
         """Replace the last level by an orthonormal compression of it where that has fewer rows."""
-        last = levels[-1]
-        sources = sorted(last.blocks)
-        joint = np.concatenate([last.constant, *(last.blocks[k] for k in sources)], 1)
-        used = joint.any(0)
-        n, d = int(used.sum()), len(joint)
-        if d <= max(n, 4):
-            return cls(None, 0, d <= KEPT_ROWS)
-        # Powers of two keep the factorisation from over- and underflow; the error is relative to the largest entry.
-        _, shift = np.frexp(np.abs(joint).max())
-        q, r = np.linalg.qr(np.ldexp(joint[:, used], -shift))
-        small = np.zeros((n, joint.shape[1]))
-        small[:, used] = np.ldexp(r, shift)
-        edges = np.cumsum([3, *(last.blocks[k].shape[1] for k in sources)])
-        error = np.linalg.norm(last.slack) + 32 * d * EPS * np.abs(small).sum(1).max()
-        levels[-1] = Level(
-            constant=small[:, :3].copy(),
-            blocks={k: small[:, lo:hi].copy() for k, lo, hi in zip(sources, edges, edges[1:], strict=False)},
-            slack=np.full(n, error),
-            weight=np.zeros(n),
-            slopes=np.ones((n, 2)),
-            breakpoints=np.full(n, -1),
-            exponents=np.zeros(n, np.int64),
-        )
-        return cls(q, 0, n <= KEPT_ROWS)
+        q, levels[-1] = _rotated(levels[-1])
+        return cls(q, 0, levels[-1].n <= KEPT_ROWS)
+
+    @classmethod
+    def rotate(cls, levels: list[Level]) -> Outputs:
+        """The same without Q: all that singular values need. Rows of different problems have nothing in common."""
+        levels[-1] = _rotated(levels[-1])[1]
+        return cls(None, 0, False)
 
     @property
     def basis(self) -> Array:
@@ -62,6 +46,32 @@ class Outputs:
     def scaled(self, exponent: int) -> Outputs:
         """The same for rows that hold true values times 2**-exponent."""
         return replace(self, exponent=exponent)
+
+
+def _rotated(last: Level) -> tuple[Array | None, Level]:
+    """Q and a level of R, where Q R are all coefficients of the outputs; None and the level if R is no smaller."""
+    sources = sorted(last.blocks)
+    joint = np.concatenate([last.constant, *(last.blocks[k] for k in sources)], 1)
+    used = joint.any(0)
+    n, d = int(used.sum()), len(joint)
+    if d <= max(n, 4):
+        return None, last
+    # Powers of two keep the factorisation from over- and underflow; the error is relative to the largest entry.
+    _, shift = np.frexp(np.abs(joint).max(initial=0.0))
+    q, r = np.linalg.qr(np.ldexp(joint[:, used], -shift))
+    small = np.zeros((n, joint.shape[1]))
+    small[:, used] = np.ldexp(r, shift)
+    edges = np.cumsum([3, *(last.blocks[k].shape[1] for k in sources)])
+    error = np.linalg.norm(last.slack) + 32 * d * EPS * np.abs(small).sum(1).max(initial=0.0)
+    return q, Level(
+        constant=small[:, :3].copy(),
+        blocks={k: small[:, lo:hi].copy() for k, lo, hi in zip(sources, edges, edges[1:], strict=False)},
+        slack=np.full(n, error),
+        weight=np.zeros(n),
+        slopes=np.ones((n, 2)),
+        breakpoints=np.full(n, -1),
+        exponents=np.zeros(n, np.int64),
+    )
 
 
 def output_maps(rows: Array, basis: Array, exponent: int, frame: Frame) -> tuple[Array, Array]:

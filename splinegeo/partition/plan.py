@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
@@ -10,11 +11,20 @@ from splinegeo._errors import InvalidArgument
 from splinegeo._types import Array
 from splinegeo.partition.frame import Frame
 from splinegeo.partition.normal_form import Level
+from splinegeo.partition.outline import Outline
 
 TINY = 1e-300
 
 
-def build(levels: list[Level], frame: Frame) -> tuple[dict[str, Array], int]:
+@dataclass(frozen=True, eq=False)
+class Folded:
+    """Breakpoints that are no hinges because their side is known all over the outline."""
+
+    active: Array  # those above
+    flat: Array  # those on which the unit lies throughout
+
+
+def build(levels: list[Level], frame: Frame, outline: Outline, folded: Folded) -> tuple[dict[str, Array], int]:
     """The arrays of `memory.PLAN` for levels (from `hinge_levels`) in a frame, and the exponent of the output rows."""
     _scale_rows(levels)
     counts = [lv.n for lv in levels]
@@ -35,18 +45,14 @@ def build(levels: list[Level], frame: Frame) -> tuple[dict[str, Array], int]:
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = np.where(lv.slack > 0, lv.slack / np.maximum(lv.weight, 1e-290), 0.0)
         slack.append(float(ratio.max(initial=0.0)) * 1.01)
-    rng = np.random.default_rng(20240807)
-    hash_bit, hash_zero = rng.integers(1, 2**63, (2, n_hinges), dtype=np.uint64)
-    hash_bit = (hash_bit << np.uint64(1)) ^ rng.integers(0, 2**63, n_hinges, dtype=np.uint64)
-    hash_zero = (hash_zero << np.uint64(1)) ^ rng.integers(0, 2**63, n_hinges, dtype=np.uint64)
+    hash_bit, hash_zero = _hashes(np.concatenate([lv.breakpoints for lv in levels[:-1]] or [np.zeros(0, np.int64)]))
     twin, sign = _twins(levels, offsets)
     order = np.argsort(twin, kind="stable")  # a class is named after its first hinge, which therefore leads it
     hash_side, hash_class = np.zeros((n_hinges, 2), np.uint64), np.zeros(n_hinges, np.uint64)
     np.bitwise_xor.at(hash_side, (twin, (sign > 0).astype(np.int64)), hash_bit)
     np.bitwise_xor.at(hash_class, twin, hash_zero)
-    corners, corner_error = frame.corner_rows
-    edges, edge_error = frame.edge_rows
-    exact, grid = _exact_levels(levels, edges, edge_error, corners, corner_error, slack)
+    polygon = outline.rows()
+    exact, grid = _exact_levels(levels, polygon, slack)
     exponent = int(levels[-1].exponents[0]) if levels[-1].n else 0
     with np.errstate(over="ignore"):
         column_scale = np.ldexp(1 / np.array(frame.scale), exponent)
@@ -75,10 +81,44 @@ def build(levels: list[Level], frame: Frame) -> tuple[dict[str, Array], int]:
         "hash_bit": hash_bit,
         "hash_side": hash_side,
         "hash_zero": hash_class,
-        "corners": np.concatenate([corners, corner_error[:, None], edges, edge_error[:, None]], 1),
+        **_start(outline, polygon, folded, n_hinges),
         "column_scale": column_scale,
     }
     return plan, exponent
+
+
+def _hashes(breakpoints: Array) -> tuple[Array, Array]:
+    """Two random numbers for each breakpoint, the same in every problem: for its activation, and for its vanishing."""
+    return _mixed(2 * breakpoints.astype(np.uint64)), _mixed(2 * breakpoints.astype(np.uint64) + np.uint64(1))
+
+
+def _mixed(x: Array) -> Array:
+    """Splitmix64, a bijection of 64-bit numbers that looks random."""
+    x = (x + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+def _start(outline: Outline, polygon: Array, folded: Folded, n_hinges: int) -> dict[str, Array]:
+    """The polygon to start from. A label is that of the domain's edge, or n_hinges + k for edge k of the outline."""
+    sides = np.array(outline.sides)
+    k = np.arange(len(sides))
+    labels = np.where(sides < 0, sides, n_hinges + k)
+    active, flat = _hashes(folded.active)[0], _hashes(folded.flat)[1]
+    base = np.array([np.bitwise_xor.reduce(flat), np.bitwise_xor.reduce(active)], np.uint64)
+    hashes = np.zeros((len(sides), 2), np.uint64)
+    for e, name in enumerate(outline.sides):
+        if name >= 0:
+            here = np.array(outline.kinks[name])
+            above = here[np.array([outline.fixed[r] for r in outline.kinks[name]]) > 0]
+            hashes[e] = np.bitwise_xor.reduce(_hashes(here)[1]) ^ base[0], np.bitwise_xor.reduce(_hashes(above)[0])
+    return {
+        "corners": polygon,
+        "corner_labels": np.stack([np.roll(labels, 1), labels, np.full(len(k), -1), labels], 1),
+        "corner_hashes": hashes,
+        "base_hash": base,
+    }
 
 
 def _scale_rows(levels: list[Level]) -> None:
@@ -173,16 +213,15 @@ def _grid(x: Array) -> int:
     return int((53 - exponent - trailing).max())
 
 
-def _exact_levels(
-    levels: list[Level], edges: Array, edge_error: Array, corners: Array, corner_error: Array, slack: list[float]
-) -> tuple[Array, Array]:
+def _exact_levels(levels: list[Level], polygon: Array, slack: list[float]) -> tuple[Array, Array]:
     """Levels at which 53 bits hold every line, vertex and predicate, whatever the pattern: there floats are exact.
 
     Coefficients of a level are multiples of 2**-k and at most b in size; a predicate multiplies three of them.
     """
     n = len(levels)
     exact, grid = np.zeros(n, np.int8), np.zeros(n)
-    if edge_error.any() or corner_error.any():
+    corners, edges = polygon[:, :3], polygon[:, 4:7]
+    if polygon[:, 3].any() or polygon[:, 7].any():
         return exact, grid
     k_line, b_line = max(_grid(edges), 0), max(1.0, float(np.abs(edges).max()))
     k_point, b_point = max(_grid(corners), 0), 1.0

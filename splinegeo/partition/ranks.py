@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,8 @@ from splinegeo.partition.maps import maps_of_patterns, unpack
 
 if TYPE_CHECKING:
     from splinegeo.partition.enumerate import Problem
+
+_PRECISION = threading.Lock()  # flint has one precision for all threads
 
 
 def is_chain(problem: Problem) -> bool:
@@ -43,26 +46,35 @@ def rank_bounds(problem: Problem, bits: Array) -> Array:
 
 
 def settle(problem: Problem, arrays: dict[str, Array]) -> None:
-    """Replace singular values that the error bound does not vouch for by exact ones, in place."""
-    sigma, maps = arrays["singular_values"], arrays["compressed_maps"]
+    """`settle_parts` of what `join` returns."""
+    names = ("singular_values", "compressed_maps", "map_errors", "bits", "packed_patterns")
+    settle_parts(problem, *(arrays[name] for name in names))
+
+
+def settle_parts(problem: Problem, sigma: Array, maps: Array, noise: Array, bits: Array, patterns: Array) -> None:
+    """Replace singular values that the error bound does not vouch for by exact ones, in place.
+
+    sigma (N, 2), maps (N or 0, rows, 3) engine rows with entrywise errors noise (N,), bits and patterns (N, .) packed
+    activations of hinges and of the network's breakpoints.
+    """
     rows = int(problem.plan["offsets"][-1] - problem.plan["offsets"][-2])
     # An error of `noise` in every entry moves a singular value by at most its Frobenius norm.
-    noise = arrays["map_errors"] * (np.sqrt(2.0 * rows) * problem.plan["column_scale"].max())
+    noise = noise * (np.sqrt(2.0 * rows) * problem.plan["column_scale"].max())
     with np.errstate(invalid="ignore"):
         doubtful = np.nonzero(~(sigma[:, min(2, rows) - 1] > 1e4 * noise))[0]
     if not len(doubtful):
         return
-    bound = rank_bounds(problem, arrays["bits"][doubtful])
+    bound = rank_bounds(problem, bits[doubtful])
     sigma[doubtful[bound < 2], 1] = 0
     sigma[doubtful[bound == 0]] = 0
     if len(maps):
         # Updates leave residues of what was added and taken away; a fresh pass has exact zeros where nothing flows.
-        maps[doubtful] = fresh_rows(problem, arrays["packed_patterns"][doubtful])
+        maps[doubtful] = fresh_rows(problem, patterns[doubtful])
         maps[doubtful[bound == 0], :, :2] = 0
     with np.errstate(invalid="ignore"):
         vouched = (bound == 0) | ((bound == 1) & (sigma[doubtful, 0] > 1e4 * noise[doubtful]))
     for region in doubtful[~vouched]:
-        sigma[region], exact_rows = exact_sigma(problem, arrays["bits"][region])
+        sigma[region], exact_rows = exact_sigma(problem, bits[region])
         if len(maps) and problem.outputs.q is None:
             maps[region] = exact_rows
 
@@ -89,15 +101,16 @@ def exact_sigma(problem: Problem, bits: Array) -> tuple[Array, Array]:
     q = [row[1] << (-scale[1] - low) for row in value.rows]
     pp, pq, qq = sum(v * v for v in p), sum(v * w for v, w in zip(p, q, strict=True)), sum(v * v for v in q)
     det = pp * qq - pq * pq
-    precision = ctx.prec
-    ctx.prec = 256 + 4 * max(pp.bit_length(), qq.bit_length())
-    try:
-        first = ((arb(pp + qq) + (arb(pp - qq) ** 2 + 4 * arb(pq) ** 2).sqrt()) / 2).sqrt()
-        second = arb(det).sqrt() / first if det else arb(0)
-        two = arb(2) ** (low - value.e)
-        sigma = np.array([float(first * two), float(second * two)])
-        shift = arb(2) ** (-value.e - problem.outputs.exponent)
-        rows = np.array([[float(arb(v) * shift) for v in row] for row in value.rows]).reshape(-1, 3)
-    finally:
-        ctx.prec = precision
+    with _PRECISION:
+        precision = ctx.prec
+        ctx.prec = 256 + 4 * max(pp.bit_length(), qq.bit_length())
+        try:
+            first = ((arb(pp + qq) + (arb(pp - qq) ** 2 + 4 * arb(pq) ** 2).sqrt()) / 2).sqrt()
+            second = arb(det).sqrt() / first if det else arb(0)
+            two = arb(2) ** (low - value.e)
+            sigma = np.array([float(first * two), float(second * two)])
+            shift = arb(2) ** (-value.e - problem.outputs.exponent)
+            rows = np.array([[float(arb(v) * shift) for v in row] for row in value.rows]).reshape(-1, 3)
+        finally:
+            ctx.prec = precision
     return sigma, rows

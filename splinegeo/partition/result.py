@@ -16,14 +16,15 @@ from splinegeo.descriptors import Summary, image_areas, nu, output_densities, ps
 from splinegeo.domains import Box, Polygon, Slice
 from splinegeo.networks import SplineNetwork, to_arrays
 from splinegeo.partition.boundary import Boundary, decision_boundary
-from splinegeo.partition.enumerate import Problem
+from splinegeo.partition.enumerate import LARGE, Problem
 from splinegeo.partition.frame import Frame
 from splinegeo.partition.geometry import areas, inner_points
 from splinegeo.partition.link import hinge_bits
 from splinegeo.partition.locate import patterns_at
 from splinegeo.partition.maps import maps_of_patterns, unpack
-from splinegeo.partition.merging import linear_labels, projected_rows
+from splinegeo.partition.merging import labels_by_graph, linear_labels, projected_rows
 from splinegeo.partition.outputs import output_maps
+from splinegeo.partition.setting import Setting
 from splinegeo.partition.views import Ragged, Region, position
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Partition:
     packed_patterns: Array  # (N, ceil(B / 8)) uint8, little-endian bit order (np.packbits(..., bitorder="little"))
     singular_values: Array  # (N, 2) of A on the slice, descending; zero where the rank is exactly lower
     compressed_maps: Array  # (N, rows, 3) float64, see `affine_maps`; (0, rows, 3) where they are not kept
-    map_errors: Array  # (N,) bound on the error of an entry of compressed_maps
+    map_errors: Array  # (N,) bound on the error of an entry of compressed_maps; of singular_values if it was reduced
     output_basis: Array  # (D, rows) orthonormal columns; (0, rows) where the rows are the outputs themselves
     output_exponent: int  # compressed_maps hold 2**-output_exponent times the coefficients, in the domain's frame
     complete: bool
@@ -147,7 +148,7 @@ class Partition:
         inside = np.isfinite(flat).all(1)
         inside[inside] = self.domain.contains(flat[inside])
         out = np.full(len(flat), -1, np.int64)
-        found = patterns_at(self._problem, self.slice.origin, self.slice.basis, flat[inside])
+        found = patterns_at(self._setting, self.slice.origin, self.slice.basis, flat[inside])
         index = self._pattern_index
         out[inside] = [index.get(row.tobytes(), -2) for row in found]
         return out.reshape(points.shape[:-1])
@@ -371,7 +372,16 @@ class Partition:
         return Problem.of(self.network, self.slice.origin, self.slice.basis, self.domain.vertices)
 
     @cached_property
+    def _setting(self) -> Setting:
+        return Setting.of(self.network, self.slice.origin, self.slice.basis, self.domain.vertices)
+
+    @cached_property
     def _linear(self) -> tuple[Array, int]:
+        if self.network.n_breakpoints > LARGE:
+            labels, count = labels_by_graph(
+                self._setting, self.packed_patterns, self.singular_values, self.map_errors, self.edge_regions
+            )
+            return _frozen(labels), count
         bits = hinge_bits(self.packed_patterns, self._problem.bits, self.network.n_breakpoints)
         maps, errors = self.compressed_maps, self.map_errors
         if not len(maps) and len(bits):

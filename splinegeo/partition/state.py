@@ -89,8 +89,8 @@ def grow(table: Table) -> None:
         table[name] = np.concatenate([table[name], np.zeros_like(table[name])])
 
 
-def add_output(table: Table, regions: int, corners: int, keep_maps: bool) -> None:
-    """Empty buffers for regions and corners."""
+def add_output(table: Table, regions: int, corners: int, keep_maps: bool, keep_labels: bool) -> None:
+    """Empty buffers for regions and corners, with room for the regions' maps and the edges' labels if asked for."""
     offsets = table["offsets"]
     hinges = int(offsets[-2])
     rows = int(offsets[-1]) - hinges
@@ -101,6 +101,7 @@ def add_output(table: Table, regions: int, corners: int, keep_maps: bool) -> Non
     table["out_maps"] = np.empty(regions * rows * 3 if keep_maps else 0)
     table["out_xy"] = np.empty((corners, 2))
     table["out_spread"] = np.empty(corners, np.float32)
+    table["out_label"] = np.empty(corners if keep_labels else 0, np.int64)
     table["out_key"] = np.empty(corners, np.uint64)
     table["scalars"][[N_OUT, C_OUT]] = 0
 
@@ -121,5 +122,6 @@ def take_output(table: Table) -> dict[str, Array]:
         "maps": maps[: n * rows * 3].reshape(n, rows, 3).copy() if len(maps) else np.empty((0, rows, 3)),
         "xy": table["out_xy"][:c].copy(),
         "spread": table["out_spread"][:c].copy(),
+        "label": table["out_label"][:c].copy(),
         "key": table["out_key"][:c].copy(),
     }

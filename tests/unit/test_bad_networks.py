@@ -99,7 +99,7 @@ def op(function: Callable[[torch.Tensor], Any]) -> Callable[[], nn.Module]:
     return lambda: Net(lambda m, x: function(m.lin(x)))
 
 
-SMOOTH = r"aten\.{} \(test_bad_networks\.py:\d+\), which is smooth; use splinegeo\.jacobian\.descriptors"
+SMOOTH = r"aten\.{} \(test_bad_networks\.py:\d+\), which is smooth; (splinegeo partitions piecewise|it closes the)"
 JUMPS = r"aten\.{} \(test_bad_networks\.py:\d+\), which is not continuous"
 PRODUCT = "a product of two values that depend on the input"
 
@@ -109,7 +109,8 @@ TABLE: dict[str, tuple[Callable[[], Any], type[SplineGeoError], str]] = {
     "gelu layer": (
         lambda: nn.Sequential(nn.Linear(2, 2), nn.GELU()),
         NotPiecewiseLinear,
-        r"^'1' applies aten\.gelu, which is smooth; use splinegeo\.jacobian\.descriptors for a first-order answer\.$",
+        r"^'1' applies aten\.gelu, which is smooth; splinegeo partitions piecewise-linear networks only\. "
+        r"Use a piecewise-linear activation such as ReLU or Hardtanh in its place\.$",
     ),
     "gelu in a module": (
         lambda: Net(lambda m, x: m.act2(m.lin(x)), act2=nn.GELU()),
@@ -172,10 +173,26 @@ TABLE: dict[str, tuple[Callable[[], Any], type[SplineGeoError], str]] = {
         JUMPS.format("(gt|sign)"),
     ),
     "round": (op(torch.round), NotPiecewiseLinear, JUMPS.format("round")),
-    "comparison": (
-        op(lambda x: torch.where(x > 0, x, 0.1 * x)),
+    "comparison": (op(lambda x: torch.where(x > 0, x, 0.1 * x + 1)), NotPiecewiseLinear, "jumps: at the breakpoint 0"),
+    "fake quantisation": (
+        op(lambda x: torch.fake_quantize_per_tensor_affine(x, 0.1, 0, 0, 255)),
         NotPiecewiseLinear,
-        JUMPS.format("gt") + ".*leaky_relu",
+        JUMPS.format("fake_quantize_per_tensor_affine"),
+    ),
+    "fake quantisation layer": (
+        lambda: nn.Sequential(nn.Linear(2, 2), torch.ao.quantization.FakeQuantize()),
+        NotPiecewiseLinear,
+        r"^'1' \(FakeQuantize\) rounds its input, which jumps; pass the floating-point module",
+    ),
+    "positions of maxima": (
+        op(lambda x: x.max(1)[1] * x[:, 0]),
+        NotPiecewiseLinear,
+        r"aten\.mul \(.*to the positions of maxima, which jump; .*return_indices=False",
+    ),
+    "unpooling": (
+        op(lambda x: F.max_unpool1d(*F.max_pool1d(x[:, None], 2, return_indices=True), 2)[:, 0]),
+        NotPiecewiseLinear,
+        "to the positions of maxima",
     ),
     "floor division": (op(lambda x: torch.div(x, 2, rounding_mode="floor")), NotPiecewiseLinear, "floor"),
     "to integers": (
@@ -183,17 +200,36 @@ TABLE: dict[str, tuple[Callable[[], Any], type[SplineGeoError], str]] = {
         NotPiecewiseLinear,
         "torch.int64, which does not hold real numbers",
     ),
-    # not yet, or never
-    "convolution": (
-        op(lambda x: F.conv1d(x[:, None], torch.ones(1, 1, 2))),
-        UnsupportedOperation,
-        r"aten\.conv1d .*does not read yet",
+    # normalisation by the input itself
+    "group norm": (
+        lambda: nn.Sequential(nn.Unflatten(1, (2, 1)), nn.GroupNorm(1, 2)).eval(),
+        NotPiecewiseLinear,
+        r"^'1' applies aten\.group_norm, which is smooth",
     ),
-    "max pool": (op(lambda x: F.max_pool1d(x[:, None], 2)), UnsupportedOperation, "does not read yet"),
-    "batch norm": (
-        lambda: nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)).eval(),
+    "instance norm": (
+        op(lambda x: F.instance_norm(x[:, None])),
+        NotPiecewiseLinear,
+        r"aten\.instance_norm \(.*, which normalises by statistics of its input and is smooth; .*running statistics",
+    ),
+    "batch norm without statistics": (
+        lambda: Net(
+            lambda m, x: m.bn(m.lin(x)[:, :, None].expand(-1, -1, 3)), bn=nn.BatchNorm1d(2, track_running_stats=False)
+        ),
+        NotPiecewiseLinear,
+        "^'bn' applies .*normalises by statistics of its input",
+    ),
+    "euclidean norm": (op(lambda x: x.norm(dim=1)), NotPiecewiseLinear, "of order 2, which is smooth"),
+    # never
+    "live kernel": (op(lambda x: F.conv1d(x[:, None], x[:1, None])), NotPiecewiseLinear, "conv1d .*" + PRODUCT),
+    "live grid": (
+        op(lambda x: F.grid_sample(x[:, None, None], x[:, None, None], align_corners=False)),
+        NotPiecewiseLinear,
+        PRODUCT,
+    ),
+    "random pooling": (
+        op(lambda x: F.fractional_max_pool2d(x[:, None, :, None].expand(-1, 1, 2, 2), 1, output_size=1)),
         UnsupportedOperation,
-        "^'1' applies aten.*batch_norm.* does not read yet",
+        "rand|does not know",
     ),
     "unknown": (op(lambda x: torch.linalg.svdvals(x)), UnsupportedOperation, "which splinegeo does not know"),
     "random": (op(lambda x: x + torch.randn(2)), UnsupportedOperation, r"aten\.randn \(.*draws random numbers"),
@@ -224,6 +260,11 @@ TABLE: dict[str, tuple[Callable[[], Any], type[SplineGeoError], str]] = {
     "captured": (lambda: SplineNetwork.from_layers([np.eye(2)], [np.zeros(2)]), WrongType, "it is captured already"),
     # not one function
     "branch": (lambda: Net(branch), UnsupportedOperation, "^Net reads or branches on values that depend on its input"),
+    "control flow": (
+        op(lambda x: torch.cond(x.sum() > 0, lambda y: y + 1, lambda y: y - 1, (x,))),
+        UnsupportedOperation,
+        r"^'Net' applies .*cond \(test_bad_networks\.py:\d+\), which splinegeo cannot read",
+    ),
     "item": (op(lambda x: x * x.max().item()), UnsupportedOperation, "aten.(max|item)"),
     "buffer changes": (lambda: Net(count, seen=torch.zeros(())), InvalidArgument, "^Net changes its buffer 'seen'"),
     "input changes": (lambda: Net(lambda m, x: m.lin(x.add_(1))), InvalidArgument, "^Net overwrites its input"),
@@ -249,6 +290,11 @@ TABLE: dict[str, tuple[Callable[[], Any], type[SplineGeoError], str]] = {
         lambda: nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)),
         InvalidArgument,
         r"^'1' \(BatchNorm1d\) is in training",
+    ),
+    "instance norm in training": (
+        lambda: nn.Sequential(nn.InstanceNorm1d(2, track_running_stats=True)),
+        InvalidArgument,
+        r"^'0' \(InstanceNorm1d\) is in training",
     ),
     # weights
     "nan": (lambda: weights(float("nan")), InvalidArgument, r"^parameter '2\.weight' holds nan; .*finite"),
@@ -286,6 +332,16 @@ TABLE: dict[str, tuple[Callable[[], Any], type[SplineGeoError], str]] = {
         ShapeMismatch,
         r"^Net does not take samples of shape \(2,\): .*input_shape",
     ),
+    "image layer": (
+        lambda: nn.Sequential(nn.Linear(2, 3), nn.Conv2d(1, 1, 1)),
+        ShapeMismatch,
+        r"^'1' \(Conv2d\) takes samples of 3 dimensions, channels first; it is given \(3,\)",
+    ),
+    "image channels": (
+        lambda: nn.Sequential(nn.Unflatten(1, (2, 1)), nn.Conv1d(3, 1, 1)),
+        ShapeMismatch,
+        r"^Sequential does not take samples of shape \(2,\): .*channels",
+    ),
     "prelu channels": (lambda: nn.Sequential(nn.Linear(2, 3), nn.PReLU(2)), ShapeMismatch, "'1'|Sequential"),
     "unflatten": (lambda: nn.Sequential(nn.Linear(2, 3), nn.Unflatten(1, (2, 2))), ShapeMismatch, "'1'|Sequential"),
 }
@@ -294,6 +350,7 @@ TABLE: dict[str, tuple[Callable[[], Any], type[SplineGeoError], str]] = {
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # torch.jit
 @pytest.mark.filterwarnings("ignore:.*lazy modules:UserWarning", "ignore:Lazy modules:UserWarning")
 @pytest.mark.filterwarnings("ignore:Sparse:UserWarning", "ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")  # torch.cond
 @pytest.mark.parametrize("name", TABLE)
 def test_refused_by_name(name: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> None:
     make, error, message = TABLE[name]

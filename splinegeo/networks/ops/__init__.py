@@ -2,10 +2,7 @@
 
 A function takes the builder and the operation's arguments in PyTorch's order. A value is `Live` if it depends on the
 latent, else a torch tensor (constants are float64) or a Python number. Operations on constants alone never come here:
-the readers evaluate them.
-
-Convolutions, pooling and normalisation will be files beside `knots` and `affine`; until then `refusals.LATER` names
-them.
+the readers evaluate them. Comparisons give a `Mask`, which only the operations in `comparisons` may take.
 """
 
 from __future__ import annotations
@@ -17,13 +14,26 @@ import torch
 
 from splinegeo._errors import NotPiecewiseLinear
 from splinegeo.networks.builder import Builder
-from splinegeo.networks.ops import affine, knots
+from splinegeo.networks.ops import affine, comparisons, convolutions, knots, normalisation, pooling
 from splinegeo.networks.ops.affine import LINEAR, probe
 from splinegeo.networks.ops.moves import CASTS, JOINS, MOVES, SAME, SCATTERS, SHAPE_ONLY, move
 from splinegeo.networks.ops.refusals import refuse
-from splinegeo.networks.ops.values import OPS, Live, Value
+from splinegeo.networks.ops.resampling import NEAREST, PER_CHANNEL, nearest, per_channel
+from splinegeo.networks.ops.values import OPS, Live, Mask, Positions, Value, leaves
 
-__all__ = ["OPS", "Live", "Value", "affine", "apply", "knots", "move"]
+__all__ = [
+    "OPS",
+    "Live",
+    "Value",
+    "affine",
+    "apply",
+    "comparisons",
+    "convolutions",
+    "knots",
+    "move",
+    "normalisation",
+    "pooling",
+]
 
 # Overloads that are another operation under the same name.
 RENAMED = {("max", "other"): "maximum", ("min", "other"): "minimum"}
@@ -33,6 +43,11 @@ PLACEMENT = ("dtype", "device", "layout", "pin_memory", "memory_format")
 def apply(b: Builder, name: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """The aten operation ``name`` on arguments of which one at least is live; ``function`` is what torch runs."""
     name = RENAMED.get((name, getattr(function, "_overloadname", "")), name)
+    arguments = list(leaves((args, kwargs)))
+    if any(isinstance(a, Positions) for a in arguments):
+        b.refuse(" to the positions of maxima, which jump; use the maxima themselves (return_indices=False).")
+    if any(isinstance(a, Mask) for a in arguments):
+        return comparisons.masked(b, name, args, kwargs)
     if name in OPS:
         return OPS[name](b, *args, **kwargs)
     if name in SAME:
@@ -45,6 +60,10 @@ def apply(b: Builder, name: str, function: Callable[..., Any], *args: Any, **kwa
     if name in SHAPE_ONLY:
         kept = {k: v for k, v in kwargs.items() if k not in PLACEMENT}
         return function(torch.zeros(args[0].shape, dtype=torch.float64), *args[1:], **kept).double()
+    if name in NEAREST:
+        return nearest(b, function, *args, **kwargs)
+    if name in PER_CHANNEL:
+        return per_channel(b, function, *args, **kwargs)
     if name in LINEAR:
         return probe(b, function, *args, **{k: v for k, v in kwargs.items() if k not in PLACEMENT})
     if name in MOVES:

@@ -9,12 +9,14 @@ import numpy as np
 import torch
 
 from splinegeo._errors import ShapeMismatch, UnsupportedOperation
-from splinegeo.networks.builder import MAX_ENTRIES, Builder
+from splinegeo.networks.builder import MAX_DENSE, Builder
 from splinegeo.networks.ops.moves import broadcast, move
 from splinegeo.networks.ops.values import Live, Value, constant_array, op, refuse_product
 
+MAX_PROBED = 2**34  # entries of a matrix that is found column by column: tens of seconds
 
-def _affine(b: Builder, terms: list[tuple[Live, Value]], bias: Value) -> Value:
+
+def weighted_sum(b: Builder, terms: list[tuple[Live, Value]], bias: Value) -> Value:
     """The bias plus scale * x summed over the terms, everything broadcast."""
     scales, shift = [constant_array(b, s) for _, s in terms], constant_array(b, bias)
     shape = np.broadcast_shapes(*(x.shape for x, _ in terms), *(s.shape for s in scales), shift.shape)
@@ -30,10 +32,10 @@ def _affine(b: Builder, terms: list[tuple[Live, Value]], bias: Value) -> Value:
 def add(b: Builder, x: Value, y: Value, *, alpha: float = 1) -> Value:
     """The sum of x and alpha * y."""
     if not isinstance(y, Live):
-        return _affine(b, [(x, 1.0)], y * alpha)
+        return weighted_sum(b, [(x, 1.0)], y * alpha)
     if not isinstance(x, Live):
-        return _affine(b, [(y, alpha)], x)
-    return _affine(b, [(x, 1.0), (y, alpha)], 0.0)
+        return weighted_sum(b, [(y, alpha)], x)
+    return weighted_sum(b, [(x, 1.0), (y, alpha)], 0.0)
 
 
 @op("sub")
@@ -51,7 +53,7 @@ def rsub(b: Builder, x: Value, y: Value, alpha: float = 1) -> Value:
 @op("neg")
 def neg(b: Builder, x: Live) -> Value:
     """-x."""
-    return _affine(b, [(x, -1.0)], 0.0)
+    return weighted_sum(b, [(x, -1.0)], 0.0)
 
 
 @op("mul")
@@ -59,7 +61,7 @@ def mul(b: Builder, x: Value, y: Value) -> Value:
     """A product with a constant."""
     if isinstance(x, Live) and isinstance(y, Live):
         refuse_product(b)
-    return _affine(b, [(x, y)] if isinstance(x, Live) else [(y, x)], 0.0)
+    return weighted_sum(b, [(x, y)] if isinstance(x, Live) else [(y, x)], 0.0)
 
 
 @op("div")
@@ -70,7 +72,7 @@ def div(b: Builder, x: Value, y: Value, *, rounding_mode: str | None = None) -> 
     if isinstance(y, Live):
         b.refuse(" by a value that depends on the input; a quotient is not piecewise linear.")
     with np.errstate(divide="ignore", over="ignore"):  # a zero divisor is reported as the constant it gives
-        return _affine(b, [(x, 1.0 / constant_array(b, y))], 0.0)
+        return weighted_sum(b, [(x, 1.0 / constant_array(b, y))], 0.0)
 
 
 @op("lerp")
@@ -80,12 +82,19 @@ def lerp(b: Builder, x: Value, y: Value, weight: Value) -> Value:
     return add(b, x, mul(b, gap, weight) if isinstance(gap, Live) else gap * weight)
 
 
+@op("addcmul")
+def addcmul(b: Builder, x: Value, y: Value, z: Value, *, value: float = 1) -> Value:
+    """The value of x + value * y * z with y or z constant."""
+    product = mul(b, y, z) if isinstance(y, Live) or isinstance(z, Live) else y * z
+    return add(b, x, product, alpha=value)
+
+
 @op("pow")
 def power(b: Builder, x: Value, exponent: Value) -> Value:
     """Only x to the power 1."""
     if isinstance(exponent, int | float) and exponent == 1:
         return x
-    b.refuse(", which is smooth; use splinegeo.jacobian.descriptors for a first-order answer.")
+    b.refuse(", which is smooth; splinegeo partitions piecewise-linear networks only.")
 
 
 @op("linear")
@@ -101,6 +110,8 @@ def linear(b: Builder, x: Value, weight: Value, bias: Value | None = None) -> Va
         if x.size == n_in and not isinstance(bias, Live):
             shift = np.zeros(n_out) if bias is None else constant_array(b, bias)
             return Live(b.linear(x.node, constant_array(b, weight), shift), (*x.shape[:-1], n_out))
+        if x.size**2 // n_in * n_out > MAX_DENSE:
+            return _at_positions(b, x, weight, bias)
     # The same map at each of several positions, or a weight that is live itself.
     y = matmul(b, x, move(b, torch.t, weight) if isinstance(weight, Live) else weight.t())
     return y if bias is None else add(b, y, bias)
@@ -125,6 +136,19 @@ def matmul(b: Builder, x: Value, y: Value) -> Value:
     return torch.matmul(_double(x), _double(y))
 
 
+def _at_positions(b: Builder, x: Live, weight: torch.Tensor, bias: Value | None) -> Live:
+    """The map over the last dimension at all positions of the others, as a convolution of width 1."""
+    n_out, n_in = weight.shape
+    places = x.size // n_in
+    shift = np.zeros(n_out) if bias is None or isinstance(bias, Live) else constant_array(b, bias)
+    columns = move(b, lambda at: at.reshape(places, n_in).t(), x)
+    kernel = constant_array(b, weight)[:, :, None]
+    shapes = (n_in, places), (n_out, places)
+    node = b.convolution(columns.node, kernel, shift, *shapes, stride=(1,), padding=(0,), dilation=(1,))
+    y = move(b, lambda at: at.t().reshape(*x.shape[:-1], n_out), Live(node, (n_out, places)))
+    return add(b, y, bias) if isinstance(bias, Live) else y
+
+
 def probe(b: Builder, function: Callable[..., torch.Tensor], *args: Any, **kwargs: Any) -> Live:
     """Any operation that is linear in its one live argument, as a matrix: its values on the unit vectors.
 
@@ -133,8 +157,17 @@ def probe(b: Builder, function: Callable[..., torch.Tensor], *args: Any, **kwarg
     live = [a for a in _flatten(args) if isinstance(a, Live)]
     if len(live) != 1:
         refuse_product(b)
-    x = live[0]
-    unit = torch.zeros(x.shape, dtype=torch.float64)
+    matrix, shape = on_unit_vectors(b, function, live[0].shape, *args, **kwargs)
+    return Live(b.sparse(live[0].node, matrix), shape)
+
+
+def on_unit_vectors(
+    b: Builder, function: Callable[..., torch.Tensor], live_shape: tuple[int, ...], *args: Any, **kwargs: Any
+) -> tuple[Any, tuple[int, ...]]:
+    """The sparse matrix of a linear operation whose live argument has this shape, and the shape of its values."""
+    from scipy.sparse import csc_array
+
+    unit = torch.zeros(live_shape, dtype=torch.float64)
 
     def place(a: Any) -> Any:
         if isinstance(a, list | tuple):
@@ -143,27 +176,32 @@ def probe(b: Builder, function: Callable[..., torch.Tensor], *args: Any, **kwarg
 
     call = place(args)
     zero = function(*call, **kwargs)
-    if x.size * zero.numel() > MAX_ENTRIES:
+    if unit.numel() * zero.numel() > MAX_PROBED:
         b.refuse(
-            f" on {x.size:,} values, whose matrix would have {x.size * zero.numel():,} entries; that is too large.",
+            f" on {unit.numel():,} values, whose matrix would have {unit.numel() * zero.numel():,} entries; "
+            f"that is too large.",
             UnsupportedOperation,
         )
-    matrix = np.empty((zero.numel(), x.size))
     flat = unit.view(-1)
-    for j in range(x.size):
+    data, rows = [], []
+    for j in range(len(flat)):
         flat[j] = 1
-        matrix[:, j] = function(*call, **kwargs).reshape(-1).numpy()
+        column = function(*call, **kwargs).reshape(-1).numpy()
+        rows.append(np.flatnonzero(column))
+        data.append(column[rows[-1]])
         flat[j] = 0
-    return Live(b.linear(x.node, matrix, np.zeros(len(matrix))), tuple(zero.shape))
+    start = np.cumsum([0, *map(len, rows)])
+    matrix = csc_array((np.concatenate(data), np.concatenate(rows), start), shape=(zero.numel(), len(flat)))
+    return matrix.tocsr(), tuple(zero.shape)
 
 
 # Linear in the live argument; evaluated on unit vectors by `probe`.
 LINEAR = frozenset(
     {
         "einsum",
-        "sum",
-        "mean",
         "cumsum",
+        "im2col",
+        "col2im",
         "inner",
         "tensordot",
         "kron",

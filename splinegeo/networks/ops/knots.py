@@ -14,7 +14,7 @@ from splinegeo.networks.ops.moves import broadcast
 from splinegeo.networks.ops.values import Live, Value, constant_array, op, refuse_product, refuse_training
 
 
-def _knot(b: Builder, x: Value, breakpoints: list[Value], slopes: list[Value], value: Value) -> Live:
+def knot(b: Builder, x: Value, breakpoints: list[Value], slopes: list[Value], value: Value) -> Live:
     """A knot whose parameters are numbers or constants that broadcast with ``x``."""
     parameters = [constant_array(b, p) for p in (*breakpoints, *slopes, value)]
     x = broadcast(b, x, np.broadcast_shapes(x.shape, *(p.shape for p in parameters)))
@@ -27,13 +27,13 @@ def _knot(b: Builder, x: Value, breakpoints: list[Value], slopes: list[Value], v
 @op("relu")
 def relu(b: Builder, x: Live) -> Live:
     """max(x, 0)."""
-    return _knot(b, x, [0.0], [0.0, 1.0], 0.0)
+    return knot(b, x, [0.0], [0.0, 1.0], 0.0)
 
 
 @op("leaky_relu")
 def leaky_relu(b: Builder, x: Live, negative_slope: float = 0.01) -> Live:
     """Slope ``negative_slope`` below 0, any number; 1 above."""
-    return _knot(b, x, [0.0], [negative_slope, 1.0], 0.0)
+    return knot(b, x, [0.0], [negative_slope, 1.0], 0.0)
 
 
 @op("prelu")
@@ -43,7 +43,7 @@ def prelu(b: Builder, x: Live, weight: Value) -> Live:
         refuse_product(b)
     channels = [-1, *[1] * (len(x.shape) - 2)] if weight.numel() > 1 else []
     weight = weight.reshape(channels)
-    return _knot(b, x, [0.0], [weight, 1.0], 0.0)
+    return knot(b, x, [0.0], [weight, 1.0], 0.0)
 
 
 @op("_prelu_kernel")
@@ -51,7 +51,7 @@ def prelu_kernel(b: Builder, x: Live, weight: Value) -> Live:
     """PReLU with a weight that broadcasts as it is."""
     if isinstance(weight, Live):
         refuse_product(b)
-    return _knot(b, x, [0.0], [weight, 1.0], 0.0)
+    return knot(b, x, [0.0], [weight, 1.0], 0.0)
 
 
 @op("rrelu")
@@ -67,7 +67,7 @@ def rrelu(
 @op("abs")
 def absolute(b: Builder, x: Live) -> Live:
     """|x|."""
-    return _knot(b, x, [0.0], [-1.0, 1.0], 0.0)
+    return knot(b, x, [0.0], [-1.0, 1.0], 0.0)
 
 
 @op("clamp", "clip")
@@ -82,9 +82,9 @@ def clamp(b: Builder, x: Value, low: Value | None = None, high: Value | None = N
     if low is None and high is None:
         return x
     if high is None:
-        return _knot(b, x, [low], [0.0, 1.0], low)
+        return knot(b, x, [low], [0.0, 1.0], low)
     if low is None:
-        return _knot(b, x, [high], [1.0, 0.0], high)
+        return knot(b, x, [high], [1.0, 0.0], high)
     lower, upper = constant_array(b, low), constant_array(b, high)
     proper = lower < upper
     if not proper.any():
@@ -93,7 +93,7 @@ def clamp(b: Builder, x: Value, low: Value | None = None, high: Value | None = N
     # Where the interval is empty the unit is constant: equal slopes, so the breakpoints only have to ascend.
     first = np.where(proper, lower, np.nextafter(upper, -np.inf))
     value = np.where(proper, lower, upper)
-    return _knot(b, x, [first, upper], [0.0, proper.astype(float), 0.0], value)
+    return knot(b, x, [first, upper], [0.0, proper.astype(float), 0.0], value)
 
 
 @op("clamp_min")
@@ -123,7 +123,7 @@ def relu6(b: Builder, x: Live) -> Value:
 @op("hardsigmoid")
 def hardsigmoid(b: Builder, x: Live) -> Live:
     """clamp(x + 3, 0, 6) * c with c = float64(1/6), in one knot: the same function exactly."""
-    return _knot(b, x, [-3.0, 3.0], [0.0, 1 / 6, 0.0], 0.0)
+    return knot(b, x, [-3.0, 3.0], [0.0, 1 / 6, 0.0], 0.0)
 
 
 @op("threshold")
@@ -133,13 +133,13 @@ def threshold(b: Builder, x: Live, at: float, value: float) -> Live:
         b.refuse(
             f" with threshold {at:g} and value {value:g}, which jumps; it is continuous only if the two are equal."
         )
-    return _knot(b, x, [at], [0.0, 1.0], at)
+    return knot(b, x, [at], [0.0, 1.0], at)
 
 
 @op("softshrink")
 def softshrink(b: Builder, x: Live, lambd: float = 0.5) -> Live:
     """The unit moved towards 0 by ``lambd``, and 0 within."""
-    return x if lambd == 0 else _knot(b, x, [-lambd, lambd], [1.0, 0.0, 1.0], 0.0)
+    return x if lambd == 0 else knot(b, x, [-lambd, lambd], [1.0, 0.0, 1.0], 0.0)
 
 
 @op("hardshrink")

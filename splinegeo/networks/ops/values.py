@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeAlias
 
@@ -29,6 +29,36 @@ class Live:
 
 
 Value: TypeAlias = Any  # Live, a constant torch.Tensor, or a Python number
+
+
+@dataclass(frozen=True)
+class Mask:
+    """True, or 1, where left > right, at least one of them live; equality may count either way.
+
+    It jumps, so it is not a value; `splinegeo.networks.ops.comparisons` tells which uses of it are continuous.
+    """
+
+    left: Value
+    right: Value
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Positions:
+    """Where maxima were found; nothing that depends on it is continuous."""
+
+
+def leaves(value: Any) -> Iterator[Any]:
+    """What nested lists, tuples and dictionaries of arguments hold."""
+    if isinstance(value, dict):
+        value = tuple(value.values())
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from leaves(item)
+    else:
+        yield value
+
+
 Op: TypeAlias = Callable[..., Any]
 
 OPS: dict[str, Op] = {}
@@ -61,7 +91,7 @@ def refuse_product(b: Builder) -> NoReturn:
     """Raise for a product of live values."""
     b.refuse(
         ", a product of two values that depend on the input, which is not piecewise linear; "
-        "use splinegeo.jacobian.descriptors for a first-order answer."
+        "splinegeo partitions piecewise-linear networks only."
     )
 
 
