@@ -211,10 +211,8 @@ class Worker:
 
     def _finished(self, found: dict[str, Array]) -> dict[str, Array]:
         found["twin"] = link_task(found["key"])
-        if self.problem.part:  # bits and singular values mean something to this problem only; settle them here
-            found["patterns"] = self.problem.patterns(found["bits"])
-            settle_parts(self.problem, found["sigma"], found["maps"], found["noise"], found["bits"], found["patterns"])
-            found["bits"] = found["patterns"]
+        if self.problem.part:  # bits and rows mean something to this problem only: what needs them is done here
+            settle_parts(self.problem, found["sigma"], found["maps"], found["noise"], found["bits"], found["bits"])
             # Rows of different problems are scaled differently; an error of the singular values means the same to all.
             rows = self.table["offsets"][-1] - self.table["offsets"][-2]
             found["noise"] *= np.sqrt(2.0 * rows) * self.table["column_scale"].max()
@@ -289,6 +287,8 @@ class Job:
                 if task.problem is not worker.problem:
                     worker = Worker(task.problem, self._control)
                 done = worker.run(task.code, self.cap + 1, self._found)  # one more tells "all" from "enough"
+                if task.problem.part:  # the first thing that needs all of them in one numbering
+                    done[0]["bits"] = done[0]["patterns"] = task.problem.patterns(done[0]["bits"])
                 self._done[task.index] = done
         except BaseException:
             self._control[0] = 1
@@ -338,4 +338,7 @@ class Job:
     def parts(self) -> list[dict[str, Array]]:
         """What the tasks found, in order."""
         parts = [self._done[k][0] for k in sorted(self._done)]
-        return parts or [self._workers[0].nothing()]
+        if not parts:
+            nothing = self._workers[0].nothing()
+            parts = [{**nothing, "patterns": self._first.patterns(nothing["bits"])}]
+        return parts

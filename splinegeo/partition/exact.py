@@ -18,6 +18,7 @@ from splinegeo._types import Array
 from splinegeo.networks import linear_maps
 from splinegeo.networks.graph import Combine, Convolution, Input, Knot, Linear, Select, Sparse, SplineNetwork
 from splinegeo.partition.frame import Frame, error_bound, nearest_float
+from splinegeo.partition.limbs import Pieces, pieces, product
 
 
 def integers(x: Array) -> tuple[list[int], int]:
@@ -45,7 +46,7 @@ class ExactNetwork:
         self.frame = frame
         self.origin, self.basis = origin, basis
         self._weights: dict[int, tuple[fmpz_mat, int]] = {}
-        self._sparse_weights: dict[int, tuple[tuple[list[int], list[int], list[int]], int]] = {}
+        self._pieces: dict[int, Pieces] = {}
         self._rows: dict[tuple[int, int], tuple[Fraction, ...]] = {}
         self._latent_rows: list[tuple[Fraction, ...]] = []
         self._vectors: dict[tuple[int, str], tuple[list[int], int]] = {}
@@ -76,13 +77,6 @@ class ExactNetwork:
             self._weights[i] = (fmpz_mat(x.shape[0], x.shape[1], n), e)
         return self._weights[i]
 
-    def _sparse(self, i: int, node: Sparse | Convolution) -> tuple[tuple[list[int], list[int], list[int]], int]:
-        if i not in self._sparse_weights:
-            matrix = linear_maps.rows(node, np.arange(node.size))
-            weights, e = integers(matrix.data)
-            self._sparse_weights[i] = (matrix.indptr.tolist(), matrix.indices.tolist(), weights), e
-        return self._sparse_weights[i]
-
     def latent(self, coordinates: list[tuple[int, ...]], one: tuple[int, ...]) -> Value:
         """z = origin + basis @ (centre + scale * t), exactly."""
         f = self.frame
@@ -110,22 +104,17 @@ class ExactNetwork:
         match node:
             case Linear():
                 matrix, e = self._weight(i, node.weight)
-                columns = fmpz_mat(len(x[0].rows), len(one), [v for row in x[0].rows for v in row])
-                product = (matrix * columns).tolist()
+                stacked = fmpz_mat(len(x[0].rows), len(one), [v for row in x[0].rows for v in row])
+                rows = (matrix * stacked).tolist()
                 return _add_constant(
-                    Value([tuple(map(int, row)) for row in product], e + x[0].e), *self._vector(i, "b", node.bias), one
+                    Value([tuple(map(int, row)) for row in rows], e + x[0].e), *self._vector(i, "b", node.bias), one
                 )
             case Sparse() | Convolution():
-                (start, place, weights), e = self._sparse(i, node)
-                width = range(len(one))
-                entries = [
-                    tuple(
-                        sum(weights[m] * x[0].rows[place[m]][c] for m in range(start[u], start[u + 1])) for c in width
-                    )
-                    for u in range(node.size)
-                ]
+                if i not in self._pieces:
+                    self._pieces[i] = pieces(node)
+                columns, e = product(self._pieces[i], [list(column) for column in zip(*x[0].rows, strict=True)])
                 n, eb = self._vector(i, "b", linear_maps.bias(node))
-                return _add_constant(Value(entries, e + x[0].e), n, eb, one)
+                return _add_constant(Value(list(zip(*columns, strict=True)), x[0].e - e), n, eb, one)
             case Combine():
                 parts = []
                 for k, (v, scale) in enumerate(zip(x, node.scales, strict=True)):

@@ -30,7 +30,8 @@ PLAN = {
     "rho": (_F, 1),  # (R,) absolute sum of a row
     "rho_max": (_F, 1),  # (L + 1,)
     "steep_max": (_F, 1),  # (L + 1,) largest |slope|
-    "slack": (_F, 1),  # (L + 1,) error of the stored weights relative to rho times the largest input
+    "row_slack": (_F, 1),  # (R,) error of the stored weights relative to the largest input, or one
+    "slack": (_F, 1),  # (L + 1,) largest of it in a level
     "has_constant": (types.int8, 1),  # (L + 1,)
     "exact": (types.int8, 1),  # (L + 1,) floats compute every predicate of the level exactly
     "grid": (_F, 1),  # (L + 1,) half the smallest non-zero predicate there

@@ -7,6 +7,7 @@ replaces D outputs by as many rows as there are such inputs; singular values do 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -29,13 +30,13 @@ class Outputs:
     @classmethod
     def compress(cls, levels: list[Level]) -> Outputs:
         """Replace the last level by an orthonormal compression of it where that has fewer rows."""
-        q, levels[-1] = _rotated(levels[-1])
+        q, levels[-1] = _rotated(levels[-1], "reduced")
         return cls(q, 0, levels[-1].n <= KEPT_ROWS)
 
     @classmethod
     def rotate(cls, levels: list[Level]) -> Outputs:
         """The same without Q: all that singular values need. Rows of different problems have nothing in common."""
-        levels[-1] = _rotated(levels[-1])[1]
+        levels[-1] = _rotated(levels[-1], "r")[1]
         return cls(None, 0, False)
 
     @property
@@ -48,8 +49,8 @@ class Outputs:
         return replace(self, exponent=exponent)
 
 
-def _rotated(last: Level) -> tuple[Array | None, Level]:
-    """Q and a level of R, where Q R are all coefficients of the outputs; None and the level if R is no smaller."""
+def _rotated(last: Level, mode: Literal["reduced", "r"]) -> tuple[Array | None, Level]:
+    """Q (if "reduced") and a level of R, Q R being all coefficients of the outputs; the level if R is no smaller."""
     sources = sorted(last.blocks)
     joint = np.concatenate([last.constant, *(last.blocks[k] for k in sources)], 1)
     used = joint.any(0)
@@ -58,7 +59,8 @@ def _rotated(last: Level) -> tuple[Array | None, Level]:
         return None, last
     # Powers of two keep the factorisation from over- and underflow; the error is relative to the largest entry.
     _, shift = np.frexp(np.abs(joint).max(initial=0.0))
-    q, r = np.linalg.qr(np.ldexp(joint[:, used], -shift))
+    scaled = np.ldexp(joint[:, used], -shift)
+    q, r = np.linalg.qr(scaled) if mode == "reduced" else (None, np.linalg.qr(scaled, "r"))
     small = np.zeros((n, joint.shape[1]))
     small[:, used] = np.ldexp(r, shift)
     edges = np.cumsum([3, *(last.blocks[k].shape[1] for k in sources)])

@@ -40,11 +40,8 @@ def build(levels: list[Level], frame: Frame, outline: Outline, folded: Folded) -
         starts.append(len(sources))
     slopes = np.concatenate([lv.slopes for lv in levels[:-1]] or [np.zeros((0, 2))])
     rho = np.concatenate([lv.weight for lv in levels])
-    slack = []
-    for lv in levels:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = np.where(lv.slack > 0, lv.slack / np.maximum(lv.weight, 1e-290), 0.0)
-        slack.append(float(ratio.max(initial=0.0)) * 1.01)
+    row_slack = np.concatenate([lv.slack for lv in levels]) * 1.01
+    slack = [float(lv.slack.max(initial=0.0)) * 1.01 for lv in levels]
     hash_bit, hash_zero = _hashes(np.concatenate([lv.breakpoints for lv in levels[:-1]] or [np.zeros(0, np.int64)]))
     twin, sign = _twins(levels, offsets)
     order = np.argsort(twin, kind="stable")  # a class is named after its first hinge, which therefore leads it
@@ -70,6 +67,7 @@ def build(levels: list[Level], frame: Frame, outline: Outline, folded: Folded) -
         "rho": rho,
         "rho_max": np.array([lv.weight.max(initial=0.0) for lv in levels]),
         "steep_max": np.array([np.abs(lv.slopes).max(initial=0.0) for lv in levels]),
+        "row_slack": row_slack,
         "slack": np.array(slack),
         "has_constant": np.array([bool(lv.constant.any()) for lv in levels], np.int8),
         "exact": exact,

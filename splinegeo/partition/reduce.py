@@ -168,6 +168,7 @@ class Reducer:
         self._last_use = {k: i for i, node in enumerate(self.nodes) for k in node.inputs}
         self._last_use[exact.network.output] = len(self.nodes)
         coordinates, one = exact.identity()
+        self._growth = 1.0  # live hinges for each of the first level, as last seen
         self._latent = floats(exact.latent(coordinates, one))
         self._offsets = {i: piece_offsets(n) for i, n in enumerate(self.nodes) if isinstance(n, Knot)}
 
@@ -178,7 +179,17 @@ class Reducer:
             TooLarge: more columns than memory allows.
         """
         state = _Pass(outline)
-        return state.finish(self._run(state, range(len(self.nodes)), limited)[self.exact.network.output])
+        reduced = state.finish(self._run(state, range(len(self.nodes)), limited)[self.exact.network.output])
+        self._growth = reduced.n_live / max(1, reduced.levels[0].n)
+        return reduced
+
+    def promising(self, first: Reduced) -> bool:
+        """Whether a reduction with these hinges in its first level is likely to fit into memory.
+
+        Going by the last one; a wrong guess costs time, nothing else.
+        """
+        widest = max(node.size for node in self.nodes)
+        return 24 * (3 + self._growth * first.n_live) * widest <= 1.2 * self.memory
 
     def first_level(self, outline: Outline) -> Reduced:
         """The hinges that no other hinge precedes, without outputs."""

@@ -42,29 +42,30 @@ class Relaxation:
 
         ``error`` (n,) bounds the error of a unit relative to max(1, |x|, |y|, |h|).
         """
-        n = values.shape[1]
-        low, high, doubt = np.empty(n), np.empty(n), np.empty(n)
+        affine, size = values[:3].T, np.zeros(values.shape[1])
+        slop = error * self.largest + 16 * EPS * np.abs(affine).sum(1) * self.largest
+        spread = np.zeros(len(affine))
+        if self.n_live:
+            hinges = np.abs(values[3 : 3 + self.n_live])
+            affine = affine + values[3 : 3 + self.n_live].T @ self.affine
+            reach = np.abs(self.deltas) @ np.maximum(np.abs(self.low), np.abs(self.high))
+            # Rounding, here and below: products of up to n_live terms, twice, of what cannot exceed `size`.
+            size = (np.abs(self.affine).sum(1) + reach) @ hinges
+            slop = slop + 4 * (self.n_live + 8) * EPS * size
+            spread = reach @ hinges
+        at = affine @ self.corners.T
+        slop = 1.01 * slop + 8 * EPS * np.abs(at).max(1)
+        low, high = at.min(1) - spread - slop, at.max(1) + spread + slop
+        # Each hinge by itself settles most units; for the others let the deltas cancel.
+        rest = np.nonzero((low < 0) & (high > 0))[0] if self.n_live else np.zeros(0, np.int64)
         middle, reach = (self.low + self.high) / 2, (self.high - self.low) / 2
-        for k in range(0, n, ROWS):
-            part = values[:, k : k + ROWS].T
-            affine, slop = part[:, :3], error[k : k + ROWS] * self.largest
-            spread = np.zeros(len(part))
-            if self.n_live:
-                hinges = part[:, 3 : 3 + self.n_live]
-                affine = affine + hinges @ self.affine
-                through = hinges @ self.deltas
-                offset, spread = through @ middle, np.abs(through) @ reach
-                # Rounding in here: products of up to n_live terms, twice, of what cannot exceed `size`.
-                size = np.abs(hinges) @ (np.abs(self.affine).sum(1) + np.abs(self.deltas) @ (np.abs(middle) + reach))
-                slop = slop + 4 * (self.n_live + 8) * EPS * size
-                affine = affine + offset[:, None] * np.array([0.0, 0.0, 1.0])
-            slop = slop + 16 * EPS * np.abs(part[:, :3]).sum(1) * self.largest
-            at = affine @ self.corners.T
-            slop = 1.01 * slop + 8 * EPS * np.abs(at).max(1)
-            low[k : k + ROWS] = at.min(1) - spread - slop
-            high[k : k + ROWS] = at.max(1) + spread + slop
-            doubt[k : k + ROWS] = slop
-        return low, high, doubt
+        for k in range(0, len(rest), ROWS):
+            here = rest[k : k + ROWS]
+            through = values[3 : 3 + self.n_live, here].T @ self.deltas
+            centre, spread = at[here] + (through @ middle)[:, None], np.abs(through) @ reach + slop[here]
+            low[here] = np.maximum(low[here], centre.min(1) - spread)
+            high[here] = np.minimum(high[here], centre.max(1) + spread)
+        return low, high, slop
 
     def add(self, values: Array, error: Array, low: Array, high: Array, slopes: Array) -> None:
         """Take in live hinges: pre-activations (3 + live, n) as in `ranges`, slopes (n, 2) below and above 0."""

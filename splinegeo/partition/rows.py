@@ -14,7 +14,7 @@ import numpy as np
 
 from splinegeo._jit import kernel
 from splinegeo.partition.memory import part, view
-from splinegeo.partition.state import BIGGEST, CLOCK, DRIFT, N_TERMS, REACH, ROUNDING, TAKEN, TERMS_SINCE
+from splinegeo.partition.state import BIGGEST, CLOCK, DRIFT, N_TERMS, REACH, ROUNDING, TAKEN, TAKEN_SIZE, TERMS_SINCE
 
 UNIT = 2.0**-53  # rounding unit of float64
 FLIPS_BETWEEN_REBUILDS = 512  # keeps the error of a chain of updates near that of a rebuild
@@ -81,8 +81,7 @@ def _set_rounding(t, level, units):
     """Note the rounding of a level: `units` times the largest input's, and what pushes have added."""
     level_f = view(t, "level_f")
     size = level_f[level, BIGGEST]
-    rounding = units * UNIT * size + level_f[level, DRIFT] + view(t, "slack")[level] * max(size, 1.0)
-    level_f[level, ROUNDING] = rounding * 1.01
+    level_f[level, ROUNDING] = (units * UNIT * size + level_f[level, DRIFT]) * 1.01
 
 
 @kernel(inner=True)
@@ -91,7 +90,8 @@ def rebuild(t, level):
     offsets, rows, level_f = view(t, "offsets"), view(t, "rows"), view(t, "level_f")
     slopes, bits, h = view(t, "slopes"), view(t, "bits"), view(t, "products")
     block_start, block_source, block_offset = view(t, "block_start"), view(t, "block_source"), view(t, "block_offset")
-    constant, g, place, rho = view(t, "constant"), view(t, "weights"), view(t, "place"), view(t, "rho")
+    constant, g, place = view(t, "constant"), view(t, "weights"), view(t, "place")
+    rho, slack = view(t, "rho"), view(t, "row_slack")
     total = rows.shape[0] // 4
     lo, hi = offsets[level], offsets[level + 1]
     n = hi - lo
@@ -109,7 +109,9 @@ def rebuild(t, level):
         source = block_source[block]
         first, last = offsets[source], offsets[source + 1]
         rounding = level_f[source, ROUNDING]
-        level_f[level, TAKEN] = rounding  # of the level below, the only source where pushes are made
+        size = max(level_f[source, BIGGEST], 1.0)
+        # Of the level below, the only source where pushes are made.
+        level_f[level, TAKEN], level_f[level, TAKEN_SIZE] = rounding, size
         used = 0
         start = block_offset[block]
         xs, ys, zs = (
@@ -118,6 +120,7 @@ def rebuild(t, level):
             part(rows, 2 * total + first, 2 * total + last),
         )
         es, rhos = part(rows, 3 * total + first, 3 * total + last), part(rho, first, last)
+        slacks = part(slack, first, last)
         on, steep = part(bits, first, last), part(slopes, first, last)
         for j in range(last - first):
             # Activations are random to a branch predictor: write always, advance only past what counts.
@@ -127,7 +130,7 @@ def rebuild(t, level):
             f = np.uint64(4) * k
             place[k] = start + j * n
             h[f], h[f + np.uint64(1)], h[f + np.uint64(2)] = x, y, z
-            e = (es[j] + rhos[j] * rounding) * abs(slope)
+            e = (es[j] + rhos[j] * rounding + slacks[j] * size) * abs(slope)
             h[f + np.uint64(3)] = e
             reach = max(reach, e)
             used += slope != 0.0
@@ -157,7 +160,11 @@ def _flip(t, level, block, j):
     after, before = slopes[j, now], slopes[j, 1 - now]
     change = after - before
     x, y, z = rows[j] * change, rows[total + j] * change, rows[2 * total + j] * change
-    e = (rows[3 * total + j] + view(t, "rho")[j] * level_f[level - 1, ROUNDING]) * (abs(after) - abs(before))
+    e = (
+        rows[3 * total + j]
+        + view(t, "rho")[j] * level_f[level - 1, ROUNDING]
+        + view(t, "row_slack")[j] * max(level_f[level - 1, BIGGEST], 1.0)
+    ) * (abs(after) - abs(before))
     p = view(t, "block_offset")[block] + (j - offsets[level - 1]) * n
     _add_one(
         part(rows, lo, hi), part(rows, total + lo, total + hi), part(rows, 2 * total + lo, 2 * total + hi),
@@ -242,9 +249,12 @@ def _pushed(t, level, block):
         return False
     # What the rows below round by has grown since this level took it over.
     level_f = view(t, "level_f")
-    grown = max(0.0, level_f[below, ROUNDING] - level_f[level, TAKEN])
-    level_f[level, DRIFT] += 1.01 * view(t, "steep_max")[below] * view(t, "rho_max")[below] * grown
+    size = max(level_f[below, BIGGEST], 1.0)
+    grown = view(t, "rho_max")[below] * max(0.0, level_f[below, ROUNDING] - level_f[level, TAKEN])
+    grown += view(t, "slack")[below] * max(0.0, size - level_f[level, TAKEN_SIZE])
+    level_f[level, DRIFT] += 1.01 * view(t, "steep_max")[below] * grown
     level_f[level, TAKEN] = max(level_f[level, TAKEN], level_f[below, ROUNDING])
+    level_f[level, TAKEN_SIZE] = max(level_f[level, TAKEN_SIZE], size)
     for k in range(terms):
         f = 4 * k
         x, y, z, e = history_f[below, f], history_f[below, f + 1], history_f[below, f + 2], history_f[below, f + 3]

@@ -20,9 +20,11 @@ LOOSE = 1e-7
 @kernel(inner=True)
 def row_error(t, level, r):
     """Bound on the error of each coefficient of a row."""
-    rows = view(t, "rows")
+    rows, level_f = view(t, "rows"), view(t, "level_f")
     return 1.01 * (
-        max(rows[3 * (rows.shape[0] // 4) + r], 0.0) + view(t, "rho")[r] * view(t, "level_f")[level, ROUNDING]
+        max(rows[3 * (rows.shape[0] // 4) + r], 0.0)
+        + view(t, "rho")[r] * level_f[level, ROUNDING]
+        + view(t, "row_slack")[r] * max(level_f[level, BIGGEST], 1.0)
     )
 
 
@@ -121,7 +123,8 @@ def scale_vertices(t, level, base, nv):
     poly, level_f, near = view(t, "poly_f"), view(t, "level_f"), view(t, "near")
     exact, grid = view(t, "exact")[level], view(t, "grid")[level]
     rho = view(t, "rho_max")[level]
-    doubt = 1.01 * rho * (level_f[level, REACH] + level_f[level, ROUNDING])
+    slack = view(t, "slack")[level] * max(level_f[level, BIGGEST], 1.0)
+    doubt = 1.01 * (rho * (level_f[level, REACH] + level_f[level, ROUNDING]) + slack)
     lam = 3.03 * rho * level_f[level, BIGGEST]
     for v in range(nv):
         x, y, w, e = poly[base + v, 0], poly[base + v, 1], poly[base + v, 2], poly[base + v, 3]

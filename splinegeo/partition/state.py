@@ -12,8 +12,9 @@ SP, CAND_TOP, POOL_TOP, CLOCK, HAVE, LEVEL, N_VERTICES, C0, CN, DEPTH, STARTED =
 N_OUT, C_OUT, ASKED, BASE, ROOM, NEAR = range(11, 17)
 # Columns of `level_f`.
 # BIGGEST: largest coefficient among the inputs of the rows; REACH: largest error among them; ROUNDING: of the rows
-# relative to rho, of which DRIFT stems from pushes; TAKEN: rounding of the level below that they account for.
-BIGGEST, ROUNDING, REACH, DRIFT, TAKEN = range(5)
+# relative to rho, of which DRIFT stems from pushes; TAKEN and TAKEN_SIZE: ROUNDING and BIGGEST of the level below that
+# they account for.
+BIGGEST, ROUNDING, REACH, DRIFT, TAKEN, TAKEN_SIZE = range(6)
 # Columns of `history`: number of rank-one changes of the rows since a version of them, that version, their vectors.
 N_TERMS, TERMS_SINCE = 0, 1
 # Rows of `hashes` start with one for "no level".

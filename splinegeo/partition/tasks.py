@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from splinegeo._types import Array
 from splinegeo.networks.graph import SplineNetwork
@@ -49,7 +50,7 @@ def tasks(
     frame = Frame.of(corners)
     lowered = lower(network)
     exact = ExactNetwork(lowered.network, origin, basis, frame)
-    cutter = _Cutter(network, lowered, exact, Reducer(exact, memory=memory, device=device))
+    cutter = _Cutter(network, lowered, exact, Reducer(exact, memory=memory, device=device), ThreadpoolController())
     for index, leaf in enumerate(cutter.leaves(Outline.of(frame))):
         if index >= start:
             yield Task(index, cutter.problem(*leaf), 0)
@@ -63,13 +64,13 @@ class _Cutter:
     lowered: Lowered
     exact: ExactNetwork
     reducer: Reducer
+    blas: ThreadpoolController
 
     def leaves(self, outline: Outline, given: Reduced | None = None) -> Iterator[tuple[Outline, Reduced]]:
         """The parts of ``outline`` and what is left on each of the network, or of ``given``, a reduction of it."""
-        try:
-            reduced = self._outputs_rotated(self.reducer.reduce(outline)) if given is None else refold(given, outline)
-        except TooLarge:
-            reduced = None
+        # Matrices are small, and a BLAS that spreads them over busy cores takes a hundred times as long.
+        with self.blas.limit(limits=1, user_api="blas"):
+            reduced = refold(given, outline) if given is not None else self._reduced(outline)
         # Errors grow with every reduction of a reduction, so there are few: parts go back to an ancestor's until theirs
         # is much smaller.
         source = reduced if given is None or (reduced and REROOT * reduced.n_live < given.n_live) else given
@@ -81,10 +82,23 @@ class _Cutter:
         elif reduced is not None:
             yield outline, reduced
         else:  # nothing to cut along: as much memory as it takes
-            yield outline, self._outputs_rotated(self.reducer.reduce(outline, limited=False))
+            with self.blas.limit(limits=1, user_api="blas"):
+                reduced = self._outputs_rotated(self.reducer.reduce(outline, limited=False))
+            yield outline, reduced
+
+    def _reduced(self, outline: Outline) -> Reduced | None:
+        """The network over ``outline``; None if that takes too much memory."""
+        if not self.reducer.promising(self.reducer.first_level(outline)):
+            return None
+        try:
+            return self._outputs_rotated(self.reducer.reduce(outline))
+        except TooLarge:
+            return None
 
     def problem(self, outline: Outline, reduced: Reduced) -> Problem:
         """What the walk is given."""
+        with self.blas.limit(limits=1, user_api="blas"):
+            outputs = Outputs.rotate(reduced.levels)
         return Problem.assemble(
             self.network,
             self.lowered,
@@ -93,7 +107,7 @@ class _Cutter:
             reduced.places,
             outline,
             reduced.folded,
-            Outputs.rotate(reduced.levels),
+            outputs,
             part=True,
         )
 
