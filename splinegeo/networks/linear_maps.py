@@ -64,7 +64,11 @@ def terms(node: Affine) -> int:
             return int(np.diff(node.weight.indptr).max(initial=0))
         case Convolution():
             channels = node.in_shape[0] // node.groups
-            return channels * math.prod(node.kernel.shape[2:])
+            if not node.transposed:
+                return channels * math.prod(node.kernel.shape[2:])
+            # Of the kernel's entries only those a stride apart meet in one output.
+            steps = (s // math.gcd(s, t) for s, t in zip(node.stride, node.dilation, strict=True))
+            return channels * math.prod(-(-k // s) for k, s in zip(node.kernel.shape[2:], steps, strict=True))
 
 
 def rows(node: Affine, indices: Any) -> Any:

@@ -88,7 +88,6 @@ class Problem:
         outline: Outline,
         folded: Folded,
         outputs: Outputs,
-        part: bool,
     ) -> Problem:
         """The problem of the levels on an outline; ``levels`` are used up."""
         plan, exponent = build(levels, exact.frame, outline, folded)
@@ -108,7 +107,7 @@ class Problem:
             lowered.breakpoints[hinges],
             lowered.breakpoints,
             np.packbits(base, bitorder="little"),
-            part,
+            folded.part,
         )
 
     def patterns(self, bits: Array) -> Array:

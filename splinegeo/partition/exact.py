@@ -77,6 +77,14 @@ class ExactNetwork:
             self._weights[i] = (fmpz_mat(x.shape[0], x.shape[1], n), e)
         return self._weights[i]
 
+    def pieces(self, i: int) -> Pieces:
+        """The weights of affine node i in pieces."""
+        node = self.network.nodes[i]
+        assert isinstance(node, Linear | Sparse | Convolution)
+        if i not in self._pieces:
+            self._pieces[i] = pieces(node)
+        return self._pieces[i]
+
     def latent(self, coordinates: list[tuple[int, ...]], one: tuple[int, ...]) -> Value:
         """z = origin + basis @ (centre + scale * t), exactly."""
         f = self.frame
@@ -110,9 +118,7 @@ class ExactNetwork:
                     Value([tuple(map(int, row)) for row in rows], e + x[0].e), *self._vector(i, "b", node.bias), one
                 )
             case Sparse() | Convolution():
-                if i not in self._pieces:
-                    self._pieces[i] = pieces(node)
-                columns, e = product(self._pieces[i], [list(column) for column in zip(*x[0].rows, strict=True)])
+                columns, e = product(self.pieces(i), [list(column) for column in zip(*x[0].rows, strict=True)])
                 n, eb = self._vector(i, "b", linear_maps.bias(node))
                 return _add_constant(Value(list(zip(*columns, strict=True)), x[0].e - e), n, eb, one)
             case Combine():

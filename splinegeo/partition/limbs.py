@@ -13,7 +13,7 @@ import numpy as np
 
 from splinegeo._types import Array
 from splinegeo.networks import linear_maps
-from splinegeo.networks.graph import Convolution, Sparse
+from splinegeo.networks.graph import Convolution, Linear, Sparse
 
 LIMB = 16
 
@@ -22,16 +22,23 @@ LIMB = 16
 class Pieces:
     """A layer whose weights are whole numbers times a power of two, as a sum of layers with few bits."""
 
-    layers: list[Sparse | Convolution]  # entries are integers, small enough for `product`
+    layers: list[Linear | Sparse | Convolution]  # entries are integers, small enough for `product`
     exponents: list[int]  # of the power of two that belongs to each
 
 
-def pieces(node: Sparse | Convolution) -> Pieces:
+def pieces(node: Linear | Sparse | Convolution) -> Pieces:
     """The weights of ``node`` in pieces: node = sum_k layers[k] * 2**exponents[k], exactly."""
     # A sum of `terms` products of a limb and an entry stays below 2**53.
     bits = 52 - LIMB - max(1, linear_maps.terms(node)).bit_length()
-    rest = np.array(node.kernel if isinstance(node, Convolution) else node.weight.data)
-    layers, exponents = [], []
+    match node:
+        case Convolution():
+            rest = np.array(node.kernel)
+        case Sparse():
+            rest = np.array(node.weight.data)
+        case Linear():
+            rest = np.array(node.weight)
+    layers: list[Linear | Sparse | Convolution] = []
+    exponents: list[int] = []
     top = frexp(float(np.abs(rest).max(initial=0.0)))[1]
     while rest.any() or not layers:
         top = max(top - bits, -1074)
@@ -43,9 +50,11 @@ def pieces(node: Sparse | Convolution) -> Pieces:
     return Pieces(layers, exponents)
 
 
-def _with_weights(node: Sparse | Convolution, weights: Array) -> Sparse | Convolution:
+def _with_weights(node: Linear | Sparse | Convolution, weights: Array) -> Linear | Sparse | Convolution:
     if isinstance(node, Convolution):
         return replace(node, kernel=weights)
+    if isinstance(node, Linear):
+        return replace(node, weight=weights)
     matrix = node.weight.copy()
     matrix.data = weights
     return replace(node, weight=matrix)

@@ -45,7 +45,8 @@ class Level:
 
     constant: Array  # (n, 3) P
     blocks: dict[int, Array]  # source level -> (n, n_source) G
-    slack: Array  # (n,) error of the row relative to `weight`
+    slack: Array  # (n,) error of the blocks, relative to the largest of the hinges that they read
+    constant_slack: Array  # (n,) error of the constant
     weight: Array  # (n,) absolute row sum, P counted once
     slopes: Array  # (n, 2) below and above the kink
     breakpoints: Array  # (n,) bit of the activation pattern
@@ -286,9 +287,10 @@ def _anchors(knot: Knot, live: Array) -> tuple[Array, Array]:
 
 def _stack(parts: list[tuple[_Expression, Array, Array]]) -> Level:
     constant = np.concatenate([e.constant.value for e, _, _ in parts])
-    errors = np.concatenate(
+    fixed = np.concatenate(
         [(np.zeros((len(s), 3)) if e.constant.error is None else e.constant.error).max(1) for e, s, _ in parts]
     )
+    errors = np.zeros(len(constant))
     sources = sorted({k for e, _, _ in parts for k in e.terms})
     blocks = {}
     for k in sources:
@@ -303,6 +305,7 @@ def _stack(parts: list[tuple[_Expression, Array, Array]]) -> Level:
         constant,
         blocks,
         errors,
+        fixed,
         np.zeros(n),
         np.concatenate([s for _, s, _ in parts]),
         np.concatenate([b for _, _, b in parts]),

@@ -64,11 +64,13 @@ def _rotated(last: Level, mode: Literal["reduced", "r"]) -> tuple[Array | None, 
     small = np.zeros((n, joint.shape[1]))
     small[:, used] = np.ldexp(r, shift)
     edges = np.cumsum([3, *(last.blocks[k].shape[1] for k in sources)])
-    error = np.linalg.norm(last.slack) + 32 * d * EPS * np.abs(small).sum(1).max(initial=0.0)
+    rounding = 32 * d * EPS
+    linear, fixed = np.abs(small[:, 3:]).sum(1), np.abs(small[:, :3]).sum(1)
     return q, Level(
         constant=small[:, :3].copy(),
         blocks={k: small[:, lo:hi].copy() for k, lo, hi in zip(sources, edges, edges[1:], strict=False)},
-        slack=np.full(n, error),
+        slack=np.full(n, np.linalg.norm(last.slack) + rounding * linear.max(initial=0.0)),
+        constant_slack=np.full(n, np.linalg.norm(last.constant_slack) + rounding * fixed.max(initial=0.0)),
         weight=np.zeros(n),
         slopes=np.ones((n, 2)),
         breakpoints=np.full(n, -1),

@@ -14,6 +14,10 @@ from splinegeo.partition.normal_form import Level
 from splinegeo.partition.outline import Outline
 
 TINY = 1e-300
+# How well a vertex (two lines may be almost parallel) has to be known; otherwise it is rounded from its exact position.
+# That only has to be rare, and to leave room for the predicates' own error. Rows of a reduced network carry bounds that
+# are a hundred thousand times their error, and exact positions take long there.
+LOOSE, LOOSE_IN_PART = 1e-7, 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +26,7 @@ class Folded:
 
     active: Array  # those above
     flat: Array  # those on which the unit lies throughout
+    part: bool = True  # of a larger problem
 
 
 def build(levels: list[Level], frame: Frame, outline: Outline, folded: Folded) -> tuple[dict[str, Array], int]:
@@ -72,6 +77,7 @@ def build(levels: list[Level], frame: Frame, outline: Outline, folded: Folded) -
         "has_constant": np.array([bool(lv.constant.any()) for lv in levels], np.int8),
         "exact": exact,
         "grid": grid,
+        "loose": np.array([LOOSE_IN_PART if folded.part else LOOSE]),
         "twin": twin,
         "twin_start": np.r_[0, np.cumsum(np.bincount(twin, minlength=n_hinges))].astype(np.int64),
         "twin_index": order,
@@ -132,15 +138,17 @@ def _scale_rows(levels: list[Level]) -> None:
         exponent = np.where(exponent == -(10**6), 0, exponent)
         if index == len(levels) - 1:
             exponent = np.full(lv.n, exponent.max(initial=0))
-        slack = _ldexp(lv.slack, -exponent) if not lv.blocks else None
+        fixed = _ldexp(lv.constant_slack, -exponent)
         lv.constant, lost = _scaled(parts[0][0], parts[0][1] - exponent[:, None])
         # Errors of block entries were summed over entries of different columns: scale each sum by its largest column.
-        widest = max((int(column[k].max(initial=0)) for k in lv.blocks), default=0)
-        slack = _ldexp(lv.slack, np.maximum(widest, 0) - exponent) if slack is None else slack
+        widest = max((int(column[k].max(initial=-(10**6))) for k in lv.blocks), default=0)
+        slack = _ldexp(lv.slack, widest - exponent)
         for k, (x, e) in zip(list(lv.blocks), parts[1:], strict=True):
             lv.blocks[k], more = _scaled(x, e - exponent[:, None])
             lost = lost + more
-        lv.slack = np.where(lv.slack > 0, np.maximum(slack, 1e-300), 0.0) + np.where(lost > 0, 1e-300, 0.0)
+        doubt = (lv.slack > 0) | (lv.constant_slack > 0)
+        # From here on one bound for both, relative to the largest hinge or to one.
+        lv.slack = np.where(doubt, np.maximum(slack + fixed, 1e-300), 0.0) + np.where(lost > 0, 1e-300, 0.0)
         lv.exponents = exponent
         weight = np.abs(lv.constant).max(1, initial=0.0)
         for g in lv.blocks.values():

@@ -60,8 +60,10 @@ def settle_parts(problem: Problem, sigma: Array, maps: Array, noise: Array, bits
     rows = int(problem.plan["offsets"][-1] - problem.plan["offsets"][-2])
     # An error of `noise` in every entry moves a singular value by at most its Frobenius norm.
     noise = noise * (np.sqrt(2.0 * rows) * problem.plan["column_scale"].max())
+    # Bounds of a reduced network are far above its errors; there they only have to tell a value from zero.
+    factor = 2.0 if problem.part else 1e4
     with np.errstate(invalid="ignore"):
-        doubtful = np.nonzero(~(sigma[:, min(2, rows) - 1] > 1e4 * noise))[0]
+        doubtful = np.nonzero(~(sigma[:, min(2, rows) - 1] > factor * noise))[0]
     if not len(doubtful):
         return
     bound = rank_bounds(problem, bits[doubtful])
@@ -72,7 +74,7 @@ def settle_parts(problem: Problem, sigma: Array, maps: Array, noise: Array, bits
         maps[doubtful] = fresh_rows(problem, patterns[doubtful])
         maps[doubtful[bound == 0], :, :2] = 0
     with np.errstate(invalid="ignore"):
-        vouched = (bound == 0) | ((bound == 1) & (sigma[doubtful, 0] > 1e4 * noise[doubtful]))
+        vouched = (bound == 0) | ((bound == 1) & (sigma[doubtful, 0] > factor * noise[doubtful]))
     for region in doubtful[~vouched]:
         sigma[region], exact_rows = exact_sigma(problem, bits[region])
         if len(maps) and problem.outputs.q is None:

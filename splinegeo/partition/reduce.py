@@ -4,6 +4,9 @@ Most units keep their side over a small polygon. Those are affine there and fold
 the live hinges, and each level's pre-activations as functions of (x, y, 1) and of the live hinges before it. The pass
 through the graph carries one column for each of these: convolutions see them as a batch. Sides are decided in float64
 with bounds on every error; whatever is in doubt stays live, and the walk decides it.
+
+On a small polygon a unit that is live is small, but made of terms that are not: the columns of (x, y, 1) lose their
+leading digits, and are carried to twice the precision. Hinges are as small as the units that they feed.
 """
 
 from __future__ import annotations
@@ -16,7 +19,8 @@ import numpy as np
 from splinegeo._types import Array
 from splinegeo.networks import linear_maps
 from splinegeo.networks.graph import Combine, Convolution, Input, Knot, Linear, Node, Select, Sparse
-from splinegeo.partition.exact import ExactNetwork, floats
+from splinegeo.partition.doubled import ROUNDING, Doubled, exactly, mapped, nearest
+from splinegeo.partition.exact import ExactNetwork
 from splinegeo.partition.maps import piece_offsets
 from splinegeo.partition.normal_form import Level, Places
 from splinegeo.partition.outline import Outline
@@ -45,105 +49,114 @@ class Reduced:
 
 @dataclass
 class _Columns:
-    """Values of n units: coefficients (3 + live, n) of (x, y, 1) and the live hinges, and a bound (n,) on the error.
+    """Values of n units: coefficients of (x, y, 1), (3, n), and of the live hinges so far, (live, n).
 
-    The bound is relative to max(1, |x|, |y|, |h|), as everywhere in here.
+    ``error`` (2, n) bounds the errors of the former, and of the latter relative to the largest hinge.
     """
 
-    value: Array
+    affine: Doubled
+    hinges: Array
     error: Array
 
+    @property
+    def size(self) -> int:
+        """n."""
+        return self.hinges.shape[1]
+
     def magnitude(self) -> Array:
-        """(n,) the sum of the absolute coefficients."""
-        total = np.zeros(self.value.shape[1])
-        for row in self.value:
+        """(2, n) the sums of the absolute coefficients."""
+        total = np.zeros(self.size)
+        for row in self.hinges:
             total += np.abs(row)
-        return total
+        return np.stack([np.abs(self.affine.hi).sum(0), total])
+
+    def only(self, units: Array) -> _Columns:
+        """The units of these numbers."""
+        return _Columns(self.affine[:, units], self.hinges[:, units], self.error[:, units])
 
 
 class _Pass:
     """What a pass over levels of hinges has found so far: the live ones, the sides of the others."""
 
     def __init__(self, outline: Outline) -> None:
-        self.outline = outline
         self.relaxation = Relaxation(outline.rows()[:, :3])
         self.active: list[Array] = [np.zeros(0, np.int64)]
         self.flat: list[Array] = [np.zeros(0, np.int64)]
-        self.found: dict[int, list[tuple[Array, ...]]] = {}
+        self._found: dict[int, list[tuple[Array, ...]]] = {}
         self._columns: dict[int, list[Array]] = {}
-        fixed = outline.fixed
-        self._fixed = np.array(sorted(fixed), np.int64)
-        self._fixed_side = np.array([fixed[k] for k in sorted(fixed)], np.int64)
+        self._fixed = np.array(sorted(outline.fixed), np.int64)
+        self._fixed_side = np.array([outline.fixed[k] for k in sorted(outline.fixed)], np.int64)
 
     @property
-    def width(self) -> int:
-        """Number of coefficients: three, and one a live hinge."""
-        return 3 + self.relaxation.n_live
+    def n_live(self) -> int:
+        """Number of live hinges."""
+        return self.relaxation.n_live
 
     def sides(self, x: _Columns, unit: Array, at: Array, breakpoints: Array) -> tuple[Array, Array, Array, Array]:
         """For the hinges where units ``unit`` (m,) have the values ``at``: which lie above, which are live; ranges."""
-        low, high, _ = self.relaxation.ranges(x.value, x.error)
+        low, high, _ = self.relaxation.ranges(x.affine.hi, x.hinges, x.error)
         low, high = low[unit] - at, high[unit] - at
         margin = 4 * EPS * (np.abs(low) + np.abs(high) + np.abs(at))
         above, below = low > margin, high < -margin
-        nothing = ~x.value.any(0) & (x.error == 0)
+        nothing = ~x.affine.hi.any(0) & ~x.hinges.any(0) & ~x.error.any(0)
         flat = nothing[unit] & (at == 0)
-        place = np.searchsorted(self._fixed, breakpoints)
         if len(self._fixed):
-            place = np.minimum(place, len(self._fixed) - 1)
+            place = np.minimum(np.searchsorted(self._fixed, breakpoints), len(self._fixed) - 1)
             known = self._fixed[place] == breakpoints
-            above, below = (
-                np.where(known, self._fixed_side[place] > 0, above),
-                np.where(known, self._fixed_side[place] < 0, below),
-            )
+            above = np.where(known, self._fixed_side[place] > 0, above)
+            below = np.where(known, self._fixed_side[place] < 0, below)
         self.active.append(breakpoints[above])
         self.flat.append(breakpoints[flat])
         return above, ~(above | below | flat), low, high
 
-    def add(
-        self, level: int, value: Array, slack: Array, slopes: Array, names: tuple[Array, ...], low: Array, high: Array
-    ) -> Array:
-        """Take in live hinges with pre-activations ``value`` (3 + live, m): the columns (m,) that they are given.
+    def add(self, level: int, x: _Columns, slopes: Array, names: tuple[Array, ...], low: Array, high: Array) -> Array:
+        """Take in live hinges, all units of ``x``; the places (n,) that they are given among all.
 
-        ``names`` are breakpoints, knot nodes, units and breakpoints within the unit, (m,) each.
+        ``names`` are breakpoints, knot nodes, units and breakpoints within the unit, (n,) each.
         """
-        columns = self.width + np.arange(value.shape[1])
-        if not len(columns):
-            return columns
+        places = self.n_live + np.arange(x.size)
+        if not x.size:
+            return places
+        error = x.error + np.stack([2 * EPS * np.abs(x.affine.hi).sum(0), np.zeros(x.size)])
         tiny = 1e-30 + 2 * EPS * np.maximum(np.abs(low), np.abs(high))
-        self.found.setdefault(level, []).append((value, slack, slopes, *names))
-        self._columns.setdefault(level, []).append(columns)
-        self.relaxation.add(value, slack, np.minimum(low, -tiny), np.maximum(high, tiny), slopes)
-        return columns
+        self._found.setdefault(level, []).append((x.affine.hi, x.hinges, error, slopes, *names))
+        self._columns.setdefault(level, []).append(places)
+        self.relaxation.add(x.affine.hi, x.hinges, error, np.minimum(low, -tiny), np.maximum(high, tiny), slopes)
+        return places
 
     def finish(self, out: _Columns) -> Reduced:
         """The levels of the live hinges, and that of the outputs."""
-        order = sorted(self.found)
+        order = sorted(self._found)
         columns = [np.concatenate(self._columns[level]) for level in order]
         levels, places, names = [], {}, []
         for index, level in enumerate(order):
-            parts = self.found[level]
-            wide = np.concatenate([_widened(p[0], self.width) for p in parts], 1)
-            slack, slopes, bits, node, unit, which = (np.concatenate([p[k] for p in parts]) for k in range(1, 7))
-            levels.append(_level(wide, columns[:index], slack, slopes, bits))
+            parts = self._found[level]
+            hinges = np.concatenate([_widened(p[1], self.n_live) for p in parts], 1)
+            affine, error = (np.concatenate([p[k] for p in parts], 1) for k in (0, 2))
+            slopes, bits, node, unit, which = (np.concatenate([p[k] for p in parts]) for k in range(3, 8))
+            levels.append(_level(affine, hinges, columns[:index], error, slopes, bits))
             names.append((node, unit, which))
             places[index] = list(zip(node.tolist(), unit.tolist(), which.tolist(), strict=True))
-        n = out.value.shape[1]
-        levels.append(_level(_widened(out.value, self.width), columns, out.error, np.ones((n, 2)), np.full(n, -1)))
+        error = out.error + np.stack([2 * EPS * np.abs(out.affine.hi).sum(0), np.zeros(out.size)])
+        hinges, ones = _widened(out.hinges, self.n_live), np.ones((out.size, 2))
+        levels.append(_level(out.affine.hi, hinges, columns, error, ones, np.full(out.size, -1)))
         return Reduced(levels, places, Folded(np.concatenate(self.active), np.concatenate(self.flat)), names)
 
 
-def _widened(value: Array, width: int) -> Array:
-    return value if len(value) == width else np.concatenate([value, np.zeros((width - len(value), value.shape[1]))])
+def _widened(hinges: Array, live: int) -> Array:
+    if len(hinges) == live:
+        return hinges
+    return np.concatenate([hinges, np.zeros((live - len(hinges), hinges.shape[1]))])
 
 
-def _level(value: Array, columns: list[Array], slack: Array, slopes: Array, bits: Array) -> Level:
-    blocks = {k: np.ascontiguousarray(value[c].T) for k, c in enumerate(columns)}
-    n = value.shape[1]
+def _level(affine: Array, hinges: Array, columns: list[Array], error: Array, slopes: Array, bits: Array) -> Level:
+    blocks = {k: np.ascontiguousarray(hinges[c].T) for k, c in enumerate(columns)}
+    n = affine.shape[1]
     return Level(
-        constant=np.ascontiguousarray(value[:3].T),
+        constant=np.ascontiguousarray(affine.T),
         blocks={k: b for k, b in blocks.items() if b.any()},
-        slack=slack,
+        slack=error[1],
+        constant_slack=error[0],
         weight=np.zeros(n),
         slopes=slopes,
         breakpoints=bits,
@@ -167,9 +180,8 @@ class Reducer:
                 bit += node.breakpoints.size
         self._last_use = {k: i for i, node in enumerate(self.nodes) for k in node.inputs}
         self._last_use[exact.network.output] = len(self.nodes)
-        coordinates, one = exact.identity()
         self._growth = 1.0  # live hinges for each of the first level, as last seen
-        self._latent = floats(exact.latent(coordinates, one))
+        self._latent = nearest(list(zip(*(exact.row(0, k) for k in range(self.nodes[0].size)), strict=True)))
         self._offsets = {i: piece_offsets(n) for i, n in enumerate(self.nodes) if isinstance(n, Knot)}
 
     def reduce(self, outline: Outline, limited: bool = True) -> Reduced:
@@ -194,24 +206,25 @@ class Reducer:
     def first_level(self, outline: Outline) -> Reduced:
         """The hinges that no other hinge precedes, without outputs."""
         state = _Pass(outline)
-        early = [i for i, n in enumerate(self.nodes) if all(self.depth[k] == 0 for k in n.inputs)]
-        self._run(state, early, False)
-        return state.finish(_Columns(np.zeros((3, 1)), np.zeros(1)))
+        self._run(state, [i for i, n in enumerate(self.nodes) if all(self.depth[k] == 0 for k in n.inputs)], False)
+        return state.finish(_Columns(exactly(np.zeros((3, 1))), np.zeros((0, 1)), np.zeros((2, 1))))
 
     def _run(self, state: _Pass, order: Iterable[int], limited: bool) -> dict[int, _Columns]:
         kept: dict[int, _Columns] = {}
         for i in order:
             node = self.nodes[i]
             x = [kept[k] for k in node.inputs]
-            widest = max([node.size, *(e.value.shape[1] for e in x)])
-            if limited and state.width > 3 and 24 * state.width * widest > self.memory:
+            widest = max([node.size, *(e.size for e in x)])
+            if limited and state.n_live and 24 * (3 + state.n_live) * widest > self.memory:
                 raise TooLarge
             if isinstance(node, Input):
-                kept[i] = _Columns(np.ascontiguousarray(self._latent[0].T), self._latent[1].sum(1))
+                doubt = np.zeros((2, node.size))
+                doubt[0] = ROUNDING * np.abs(self._latent.hi).sum(0)
+                kept[i] = _Columns(self._latent, np.zeros((0, node.size)), doubt)
             elif isinstance(node, Knot):
                 kept[i] = self._knot(i, node, x[0], state)
             else:
-                kept[i] = _affine(node, x, self.device)
+                kept[i] = self._affine(i, node, x)
             for k in set(node.inputs):
                 if self._last_use[k] == i:
                     del kept[k]
@@ -228,6 +241,7 @@ class Reducer:
         piece = passed.max(1, initial=0)
         everyone = np.arange(node.size)
         slope, offset = s[everyone, piece], self._offsets[i][everyone, piece]
+        doubt = 2 * EPS * np.abs(offset)
         # Units with live hinges start from the value at the first of them, which carries both its slopes; each later
         # one adds the change of slope above its kink.
         unit, which, bits, low, high = unit[live], which[live], bits[live], low[live], high[live]
@@ -236,56 +250,77 @@ class Reducer:
         slopes = np.stack([np.where(first, lower, 0.0), np.where(first, upper, upper - lower)], 1)
         starts = unit[first]
         at = t[starts, which[first]]
-        anchor = slope[starts] * at + offset[starts]
-        size = np.abs(slope) * x.magnitude()
-        size[starts] = np.abs(slope[starts] * at)
+        doubt[starts] += 4 * EPS * (np.abs(slope[starts] * at) + np.abs(offset[starts]))
+        offset[starts] = slope[starts] * at + offset[starts]
         slope[starts] = 0.0
-        offset[starts] = anchor
-        plain = (slope == 0) | (np.frexp(np.abs(slope))[0] == 0.5)
-        error = np.abs(slope) * x.error + np.where(plain & (offset == 0), 0.0, 4 * EPS * (size + np.abs(offset)))
-        error[unit[~first]] += 4 * EPS
-        pre = x.value[:, unit]
-        pre[2] -= t[unit, which]
-        slack = x.error[unit] + np.where(t[unit, which] == 0, 0.0, 2 * EPS * np.abs(pre[2]))
+        pre = x.only(unit)
+        shift = np.zeros((3, len(unit)))
+        shift[2] = -t[unit, which]
+        pre.affine = pre.affine.plus(exactly(shift))
+        pre.error[0] += ROUNDING * np.abs(t[unit, which])
         names = bits, np.full(len(unit), i), unit, which
-        columns = state.add(self.depth[node.inputs[0]], pre, slack, slopes, names, low, high)
-        value = np.zeros((state.width, node.size))
-        np.multiply(x.value, slope, out=value[: len(x.value)])
-        value[2] += offset
-        value[columns, unit] = 1.0
-        return _Columns(value, error)
+        places = state.add(self.depth[node.inputs[0]], pre, slopes, names, low, high)
+        hinges = np.zeros((state.n_live, node.size))
+        np.multiply(x.hinges, slope, out=hinges[: len(x.hinges)])
+        hinges[places, unit] = 1.0
+        shift = np.zeros((3, node.size))
+        shift[2] = offset
+        plain = (slope == 0) | (np.frexp(np.abs(slope))[0] == 0.5)
+        magnitude = x.magnitude()
+        error = np.abs(slope) * x.error
+        error[0] += np.where(
+            plain & (offset == 0), 0.0, doubt + ROUNDING * (np.abs(slope) * magnitude[0] + np.abs(offset))
+        )
+        error[1] += np.where(plain, 0.0, 2 * EPS * np.abs(slope) * magnitude[1])
+        error[1, unit[~first]] += 4 * EPS  # the change of slope was rounded
+        return _Columns(x.affine.times(slope).plus(exactly(shift)), hinges, error)
 
+    def _affine(self, i: int, node: Node, x: list[_Columns]) -> _Columns:
+        width = max(len(e.hinges) for e in x)
+        match node:
+            case Linear() | Sparse() | Convolution():
+                return self._mapped(i, node, x[0])
+            case Combine():
+                hinges, error, size = np.zeros((width, node.size)), np.zeros((2, node.size)), np.zeros((2, node.size))
+                shift = np.zeros((3, node.size))
+                shift[2] = node.bias
+                affine = exactly(shift)
+                size[0] = np.abs(node.bias)
+                for s, e in zip(node.scales, x, strict=True):
+                    affine = affine.plus(e.affine.times(s))
+                    hinges[: len(e.hinges)] += s * e.hinges
+                    error += np.abs(s) * e.error
+                    size += np.abs(s) * e.magnitude()
+                exact = len(x) == 1 and not node.bias.any() and (np.frexp(np.abs(node.scales[0]))[0] == 0.5).all()
+                rounding = np.array([[len(x) * ROUNDING], [(len(x) + 2) * EPS]])
+                return _Columns(affine, hinges, error * (1 + 8 * EPS) + (0 if exact else rounding * size))
+            case Select():
+                start = np.cumsum([0, *(e.size for e in x)])
+                hinges, error = np.zeros((width, node.size)), np.zeros((2, node.size))
+                high, low = np.zeros((3, node.size)), np.zeros((3, node.size))
+                for e, lo, hi in zip(x, start, start[1:], strict=False):
+                    here = np.nonzero((node.index >= lo) & (node.index < hi))[0]
+                    taken = e.only(node.index[here] - lo)
+                    hinges[: len(e.hinges), here], error[:, here] = taken.hinges, taken.error
+                    high[:, here], low[:, here] = taken.affine.hi, taken.affine.lo
+                return _Columns(Doubled(high, low), hinges, error)
+        raise AssertionError(f"no reduction of {type(node).__name__}")
 
-def _affine(node: Node, x: list[_Columns], device: str | None) -> _Columns:
-    width = max(len(e.value) for e in x)
-    match node:
-        case Linear() | Sparse() | Convolution():
-            rounding = (linear_maps.terms(node) + 4) * EPS
-            value = np.array(linear_maps.apply(node, x[0].value, device=device))
-            bias = linear_maps.bias(node)
-            value[2] += bias
-            into = x[0].error + 1.01 * rounding * x[0].magnitude()
-            error = linear_maps.apply_abs(node, into[None])[0] * (1 + 4 * rounding)
-            return _Columns(value, error + np.where(bias == 0, 0.0, 2 * EPS * (np.abs(value[2]) + np.abs(bias))))
-        case Combine():
-            value, error = np.zeros((width, node.size)), np.zeros(node.size)
-            value[2] = node.bias
-            size = np.abs(node.bias)
-            for s, e in zip(node.scales, x, strict=True):
-                value[: len(e.value)] += s * e.value
-                error += np.abs(s) * e.error
-                size = size + np.abs(s) * e.magnitude()
-            exact = len(x) == 1 and not node.bias.any() and (np.frexp(np.abs(node.scales[0]))[0] == 0.5).all()
-            return _Columns(value, error * (1 + 8 * EPS) + (0 if exact else (len(x) + 2) * EPS * size))
-        case Select():
-            start = np.cumsum([0, *(e.value.shape[1] for e in x)])
-            value, error = np.zeros((width, node.size)), np.zeros(node.size)
-            for e, lo, hi in zip(x, start, start[1:], strict=False):
-                here = np.nonzero((node.index >= lo) & (node.index < hi))[0]
-                value[: len(e.value), here] = e.value[:, node.index[here] - lo]
-                error[here] = e.error[node.index[here] - lo]
-            return _Columns(value, error)
-    raise AssertionError(f"no reduction of {type(node).__name__}")
+    def _mapped(self, i: int, node: Linear | Sparse | Convolution, x: _Columns) -> _Columns:
+        terms = linear_maps.terms(node) + 4
+        shift = np.zeros((3, node.size))
+        shift[2] = linear_maps.bias(node)
+        affine = mapped(self.exact.pieces(i), x.affine).plus(exactly(shift))
+        hinges = np.array(linear_maps.apply(node, x.hinges, device=self.device)) if len(x.hinges) else x.hinges
+        if not len(hinges):
+            hinges = np.zeros((0, node.size))
+        # A cut leaves what is below 2**-100 of the largest number of its row.
+        magnitude = x.magnitude()
+        cut = 3 * 2.0**-100 * np.abs(x.affine.hi).max(initial=0.0) * (magnitude[0] > 0)
+        into = x.error + np.stack([4 * ROUNDING * magnitude[0] + cut, 1.01 * terms * EPS * magnitude[1]])
+        error = linear_maps.apply_abs(node, into) * (1 + 4 * terms * EPS)
+        error[0] += ROUNDING * np.abs(shift[2])
+        return _Columns(affine, hinges, error)
 
 
 def refold(given: Reduced, outline: Outline) -> Reduced:
@@ -293,38 +328,40 @@ def refold(given: Reduced, outline: Outline) -> Reduced:
     state = _Pass(outline)
     hinges: dict[int, _Columns] = {}
     for index, level in enumerate(given.levels):
-        x = _combined(level, hinges, state.width)
+        x = _combined(level, hinges, state.n_live)
         if index + 1 == len(given.levels):
             break
-        everyone = np.arange(level.n)
-        above, live, low, high = state.sides(x, everyone, np.zeros(level.n), level.breakpoints)
+        above, live, low, high = state.sides(x, np.arange(level.n), np.zeros(level.n), level.breakpoints)
         slope = np.where(live, 0.0, np.where(above, level.slopes[:, 1], level.slopes[:, 0]))
         kept = np.nonzero(live)[0]
         names = level.breakpoints[kept], *(v[kept] for v in given.names[index])
-        columns = state.add(index, x.value[:, kept], x.error[kept], level.slopes[kept], names, low[kept], high[kept])
-        value = np.zeros((state.width, level.n))
-        np.multiply(x.value, slope, out=value[: len(x.value)])
-        value[columns, kept] = 1.0
-        hinges[index] = _Columns(value, np.abs(slope) * (x.error + 2 * EPS * x.magnitude()))
+        places = state.add(index, x.only(kept), level.slopes[kept], names, low[kept], high[kept])
+        folded = np.zeros((state.n_live, level.n))
+        np.multiply(x.hinges, slope, out=folded[: len(x.hinges)])
+        folded[places, kept] = 1.0
+        error = np.abs(slope) * (x.error + 2 * EPS * x.magnitude())
+        hinges[index] = _Columns(exactly(x.affine.hi * slope), folded, error)
     state.active.append(given.folded.active)
     state.flat.append(given.folded.flat)
     return state.finish(x)
 
 
-def _combined(level: Level, hinges: dict[int, _Columns], width: int) -> _Columns:
+def _combined(level: Level, hinges: dict[int, _Columns], live: int) -> _Columns:
     """The rows of a level, its inputs put in."""
-    value = np.zeros((width, level.n))
-    value[:3] = level.constant.T
-    size, error, largest = np.abs(level.constant).sum(1), np.zeros(level.n), 1.0
+    affine, through = level.constant.T.copy(), np.zeros((live, level.n))
+    size = np.stack([np.abs(level.constant).sum(1), np.zeros(level.n)])
+    error, largest = np.stack([level.constant_slack, np.zeros(level.n)]), np.zeros(2)
     terms = 0
     for k, block in level.blocks.items():
         h = hinges[k]
-        value[: len(h.value)] += h.value @ block.T
-        weight, reach = np.abs(block), h.magnitude()
-        size = size + weight @ reach
-        error = error + weight @ h.error
-        largest = max(largest, float((reach + h.error).max(initial=0.0)))
+        affine += h.affine.hi @ block.T
+        through[: len(h.hinges)] += h.hinges @ block.T
+        weight, reach = np.abs(block).T, h.magnitude()
+        size += reach @ weight
+        error += h.error @ weight
+        largest = np.maximum(largest, (reach + h.error).max(1, initial=0.0))
         terms += block.shape[1]
-    rounding = 0.0 if not level.blocks else (terms + 8) * EPS
-    # The level's own error is relative to its inputs, which are at most `largest` times what it is relative to now.
-    return _Columns(value, level.slack * largest + (error + rounding * size) * (1 + 2 * rounding))
+    rounding = (terms + 8) * EPS if level.blocks else 0.0
+    # The level's own error is relative to the largest of its inputs, each part of which is at most this.
+    error += largest[:, None] * level.slack + rounding * size * (1 + 2 * rounding)
+    return _Columns(exactly(affine), through, error)

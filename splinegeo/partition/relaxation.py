@@ -28,50 +28,49 @@ class Relaxation:
         self.affine = np.zeros((0, 3))  # M
         self.deltas = np.zeros((0, 0))  # D
         self.low, self.high = np.zeros(0), np.zeros(0)  # of each delta
-        self.largest = 1.0  # no |x|, |y|, |h| on the polygon exceeds this
+        self.largest = 0.0  # no |h| on the polygon exceeds this
 
     @property
     def n_live(self) -> int:
         """Number of live hinges."""
         return len(self.affine)
 
-    def ranges(self, values: Array, error: Array) -> tuple[Array, Array, Array]:
-        """Rigorous bounds (n,), (n,) on units with coefficients ``values`` (3 + live, n) of (x, y, 1) and hinges.
+    def ranges(self, affine: Array, hinges: Array, error: Array) -> tuple[Array, Array, Array]:
+        """Rigorous bounds (n,), (n,) on units with coefficients (3, n) of (x, y, 1) and (live, n) of the hinges.
 
-        The third is what rounding has to do with it: the units lie no further than that from their relaxation.
-
-        ``error`` (n,) bounds the error of a unit relative to max(1, |x|, |y|, |h|).
+        ``error`` (2, n) bounds the errors of a unit's coefficients, those of hinges relative to the largest hinge. The
+        third array is what rounding has to do with it: the units lie no further than that from their relaxation.
         """
-        affine, size = values[:3].T, np.zeros(values.shape[1])
-        slop = error * self.largest + 16 * EPS * np.abs(affine).sum(1) * self.largest
+        affine = affine.T
+        slop = error[0] + error[1] * self.largest + 16 * EPS * np.abs(affine).sum(1)
         spread = np.zeros(len(affine))
-        if self.n_live:
-            hinges = np.abs(values[3 : 3 + self.n_live])
-            affine = affine + values[3 : 3 + self.n_live].T @ self.affine
-            reach = np.abs(self.deltas) @ np.maximum(np.abs(self.low), np.abs(self.high))
-            # Rounding, here and below: products of up to n_live terms, twice, of what cannot exceed `size`.
-            size = (np.abs(self.affine).sum(1) + reach) @ hinges
-            slop = slop + 4 * (self.n_live + 8) * EPS * size
-            spread = reach @ hinges
+        known = hinges[: self.n_live]
+        if len(known):
+            absolute, n = np.abs(known), len(known)
+            affine = affine + known.T @ self.affine[:n]
+            reach = np.abs(self.deltas[:n]) @ np.maximum(np.abs(self.low), np.abs(self.high))
+            # Rounding, here and below: products of up to n_live terms, twice, of what cannot exceed this.
+            slop = slop + 4 * (self.n_live + 8) * EPS * ((np.abs(self.affine[:n]).sum(1) + reach) @ absolute)
+            spread = reach @ absolute
         at = affine @ self.corners.T
         slop = 1.01 * slop + 8 * EPS * np.abs(at).max(1)
         low, high = at.min(1) - spread - slop, at.max(1) + spread + slop
         # Each hinge by itself settles most units; for the others let the deltas cancel.
-        rest = np.nonzero((low < 0) & (high > 0))[0] if self.n_live else np.zeros(0, np.int64)
+        rest = np.nonzero((low < 0) & (high > 0))[0] if len(known) else np.zeros(0, np.int64)
         middle, reach = (self.low + self.high) / 2, (self.high - self.low) / 2
         for k in range(0, len(rest), ROWS):
             here = rest[k : k + ROWS]
-            through = values[3 : 3 + self.n_live, here].T @ self.deltas
+            through = known[:, here].T @ self.deltas[: len(known)]
             centre, spread = at[here] + (through @ middle)[:, None], np.abs(through) @ reach + slop[here]
             low[here] = np.maximum(low[here], centre.min(1) - spread)
             high[here] = np.minimum(high[here], centre.max(1) + spread)
         return low, high, slop
 
-    def add(self, values: Array, error: Array, low: Array, high: Array, slopes: Array) -> None:
-        """Take in live hinges: pre-activations (3 + live, n) as in `ranges`, slopes (n, 2) below and above 0."""
-        doubt = self.ranges(values, error)[2]
-        hinges = values[3 : 3 + self.n_live].T
-        affine, deltas = values[:3].T + hinges @ self.affine, hinges @ self.deltas
+    def add(self, affine: Array, hinges: Array, error: Array, low: Array, high: Array, slopes: Array) -> None:
+        """Take in live hinges: pre-activations as in `ranges`, their ranges, slopes (n, 2) below and above 0."""
+        doubt = self.ranges(affine, hinges, error)[2]
+        known = len(hinges)
+        affine, deltas = affine.T + hinges.T @ self.affine[:known], hinges.T @ self.deltas[:known]
         below, above = slopes.T
         width = high - low
         chord = (above * high - below * low) / width

@@ -12,10 +12,6 @@ from splinegeo.partition.state import ASKED, BIGGEST, NEAR, REACH, ROUNDING
 SIGNS, VERTEX = 0, 1  # what a question is about
 UNDECIDED, FAILED = 2, 3
 
-# A vertex whose coordinates are in doubt by more than this (two lines that are almost parallel) is rounded from its
-# exact position; it only has to be rare and to leave room for the predicates' own error.
-LOOSE = 1e-7
-
 
 @kernel(inner=True)
 def row_error(t, level, r):
@@ -96,7 +92,7 @@ def _meet(t, level, p, r, k):
         m1, m2 = max(abs(a), max(abs(b), abs(c))), max(abs(d), max(abs(e), abs(g)))
         doubt = 1.01 * (2.0 * (m1 * e2 + m2 * e1 + e1 * e2) + 6.0 * UNIT * m1 * m2) + TINY
     f[k, 0], f[k, 1], f[k, 2], f[k, 3] = x, y, w, doubt
-    return doubt <= LOOSE * w
+    return doubt <= view(t, "loose")[0] * w
 
 
 @kernel(inner=True)

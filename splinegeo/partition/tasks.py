@@ -108,7 +108,6 @@ class _Cutter:
             outline,
             reduced.folded,
             outputs,
-            part=True,
         )
 
     @staticmethod
