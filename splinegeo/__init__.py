@@ -30,24 +30,52 @@ if TYPE_CHECKING:
     from splinegeo.io import FileAccessError, load, load_network, save, save_network
     from splinegeo.networks import SplineNetwork, capture
     from splinegeo.networks.onnx import load_onnx
-    from splinegeo.partition import Budget, Partition, partition
+    from splinegeo.partition import Budget, Partition, Reduction, partition
+    from splinegeo.streaming import (
+        CheckpointMismatch,
+        Histogram,
+        Moments,
+        Raster,
+        RasterImage,
+        RegionBatch,
+        RegionEstimate,
+        Stream,
+        Summary,
+        estimate_regions,
+        load_summary,
+        stream,
+        summarise,
+    )
 
 __version__ = "0.1.0"
 
 __all__ = [
     "partition",
+    "stream",
+    "summarise",
+    "estimate_regions",
     "Box",
     "Polygon",
     "Slice",
     "Budget",
+    "Reduction",
     "capture",
     "load_onnx",
     "SplineNetwork",
     "Partition",
+    "Stream",
+    "RegionBatch",
+    "Summary",
+    "Raster",
+    "RasterImage",
+    "Histogram",
+    "Moments",
+    "RegionEstimate",
     "save",
     "load",
     "save_network",
     "load_network",
+    "load_summary",
     "SplineGeoError",
     "InvalidArgument",
     "WrongType",
@@ -55,6 +83,7 @@ __all__ = [
     "NotPiecewiseLinear",
     "UnsupportedOperation",
     "CaptureMismatch",
+    "CheckpointMismatch",
     "FileFormatError",
     "FileAccessError",
     "__version__",
@@ -68,6 +97,20 @@ _HOMES = {
     "Slice": "splinegeo.domains",
     "Budget": "splinegeo.partition",
     "Partition": "splinegeo.partition",
+    "Reduction": "splinegeo.partition",
+    "stream": "splinegeo.streaming",
+    "summarise": "splinegeo.streaming",
+    "estimate_regions": "splinegeo.streaming",
+    "load_summary": "splinegeo.streaming",
+    "Stream": "splinegeo.streaming",
+    "RegionBatch": "splinegeo.streaming",
+    "Summary": "splinegeo.streaming",
+    "Raster": "splinegeo.streaming",
+    "RasterImage": "splinegeo.streaming",
+    "Histogram": "splinegeo.streaming",
+    "Moments": "splinegeo.streaming",
+    "RegionEstimate": "splinegeo.streaming",
+    "CheckpointMismatch": "splinegeo.streaming",
     "capture": "splinegeo.networks",
     "SplineNetwork": "splinegeo.networks",
     "load_onnx": "splinegeo.networks.onnx",
@@ -77,7 +120,7 @@ _HOMES = {
     "load_network": "splinegeo.io",
     "FileAccessError": "splinegeo.io",
 }
-_SUBPACKAGES = ("descriptors", "domains", "io", "networks", "partition", "plot")
+_SUBPACKAGES = ("descriptors", "domains", "io", "networks", "partition", "plot", "streaming")
 
 
 def __getattr__(name: str) -> Any:

@@ -144,7 +144,11 @@ def _read_header(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], 
         )
     if found != f"splinegeo.{kind}":
         other = found.removeprefix("splinegeo.")
-        cure = {"network": "; open it with splinegeo.load_network", "partition": "; open it with splinegeo.load"}
+        cure = {
+            "network": "; open it with splinegeo.load_network",
+            "partition": "; open it with splinegeo.load",
+            "summary": "; open it with splinegeo.load_summary",
+        }
         raise FileFormatError(f"load: {name!r} holds a {other}, not a {kind}{cure.get(other, '')}")
     return dict(header)
 

@@ -11,12 +11,13 @@ from types import ModuleType
 from typing import Any
 
 from splinegeo.partition.api import partition
+from splinegeo.partition.arguments import Reduction
 from splinegeo.partition.boundary import Boundary
 from splinegeo.partition.budget import Budget
 from splinegeo.partition.result import Partition
 from splinegeo.partition.views import Region
 
-__all__ = ["Boundary", "Budget", "Partition", "Region", "partition"]
+__all__ = ["Boundary", "Budget", "Partition", "Reduction", "Region", "partition"]
 
 
 class _CallableModule(ModuleType):

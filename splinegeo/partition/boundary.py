@@ -142,7 +142,8 @@ class _Exact:
     def __init__(self, problem: Problem, found: dict[str, Array]) -> None:
         self.problem, self.found = problem, found
         net = problem.network
-        self._decision = len(net.nodes) - 2
+        # The last node but one, in the network and in the one without maxima that exact arithmetic sees.
+        self._decision, self._lowered = len(net.nodes) - 2, len(problem.exact.network.nodes) - 2
         self._values: dict[int, Value] = {}
         values = net.forward(problem.origin + found["vertices"] @ problem.basis.T)
         # Far beyond the rounding of vertices and forward pass, which is relative to what the sums would be if nothing
@@ -162,7 +163,7 @@ class _Exact:
     def _row(self, r: int, k: int) -> tuple[int, ...]:
         if r not in self._values:
             judge = self.problem.judge(self.found["bits"][r])
-            self._values[r] = judge.values(len(self.problem.layout.places))[self._decision]
+            self._values[r] = judge.values(len(self.problem.layout.places))[self._lowered]
         return self._values[r].rows[k]
 
     def flat(self, r: int, k: int) -> bool:
@@ -170,16 +171,17 @@ class _Exact:
         return not any(self._row(r, k))
 
     def zero(self, e: int, k: int) -> bool:
-        """Whether difference k vanishes along edge e: its line is the edge's line."""
+        """Whether difference k, which is positive on neither side of edge e or on both, vanishes along it.
+
+        If it is not zero throughout on one side, it has to fall off, or rise, in opposite directions.
+        """
         r, other = (int(v) for v in self.found["edge_regions"][e])
         row = self._row(r, k)
         if not any(row):
             return True
         if other < 0:
             return False  # along the domain's own boundary nothing is separated
-        judge = self.problem.judge(self.found["bits"][r])
-        o = self.found["edge_breakpoint_offsets"]
-        hinge = int(np.nonzero(self.problem.bits == self.found["edge_breakpoints"][o[e]])[0][0])
-        a, b, c = judge.line(hinge)
-        x, y, w = row
-        return a * y == b * x and a * w == c * x and b * w == c * y
+        across = self._row(other, k)
+        (a, b, c), (x, y, w) = row, across
+        parallel = a * y == b * x and a * w == c * x and b * w == c * y
+        return parallel and a * x + b * y + c * w <= 0

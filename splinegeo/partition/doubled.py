@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
@@ -27,8 +28,8 @@ class Doubled:
     hi: Array
     lo: Array
 
-    def __getitem__(self, index: object) -> Doubled:
-        return Doubled(self.hi[index], self.lo[index])  # type: ignore[index]
+    def __getitem__(self, index: Any) -> Doubled:
+        return Doubled(self.hi[index], self.lo[index])
 
     def plus(self, other: Doubled) -> Doubled:
         """The sum."""

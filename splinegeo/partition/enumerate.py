@@ -73,9 +73,8 @@ class Problem:
         levels, places = hinge_levels(lowered.network, exact.affine_prefix())
         none = np.zeros(0, np.int64)
         outputs = Outputs.compress(levels)
-        return cls.assemble(
-            network, lowered, exact, levels, places, Outline.of(frame), Folded(none, none), outputs, False
-        )
+        folded = Folded(none, none, part=False)
+        return cls.assemble(network, lowered, exact, levels, places, Outline.of(frame), folded, outputs)
 
     @classmethod
     def assemble(
@@ -214,6 +213,7 @@ class Worker:
             settle_parts(self.problem, found["sigma"], found["maps"], found["noise"], found["bits"], found["bits"])
             # Rows of different problems are scaled differently; an error of the singular values means the same to all.
             rows = self.table["offsets"][-1] - self.table["offsets"][-2]
+            found["maps"] = np.empty((0, 0, 3))
             found["noise"] *= np.sqrt(2.0 * rows) * self.table["column_scale"].max()
         return found
 

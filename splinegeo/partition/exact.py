@@ -113,9 +113,9 @@ class ExactNetwork:
             case Linear():
                 matrix, e = self._weight(i, node.weight)
                 stacked = fmpz_mat(len(x[0].rows), len(one), [v for row in x[0].rows for v in row])
-                rows = (matrix * stacked).tolist()
+                found = (matrix * stacked).tolist()
                 return _add_constant(
-                    Value([tuple(map(int, row)) for row in rows], e + x[0].e), *self._vector(i, "b", node.bias), one
+                    Value([tuple(map(int, row)) for row in found], e + x[0].e), *self._vector(i, "b", node.bias), one
                 )
             case Sparse() | Convolution():
                 columns, e = product(self.pieces(i), [list(column) for column in zip(*x[0].rows, strict=True)])
@@ -127,7 +127,7 @@ class ExactNetwork:
                     n, e = self._vector(i, f"s{k}", scale)
                     parts.append(Value([tuple(m * a for a in row) for m, row in zip(n, v.rows, strict=True)], v.e + e))
                 total = _align(parts)
-                rows = [
+                rows: list[tuple[int, ...]] = [
                     tuple(map(sum, zip(*group, strict=True))) for group in zip(*(p.rows for p in total), strict=True)
                 ]
                 return _add_constant(Value(rows, total[0].e), *self._vector(i, "b", node.bias), one)

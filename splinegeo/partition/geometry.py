@@ -18,7 +18,7 @@ def _areas(vertices, offsets, corners, out):
         for k in range(offsets[r] + 1, offsets[r + 1] - 1):
             p, q = corners[k], corners[k + 1]
             total += (vertices[p, 0] - x0) * (vertices[q, 1] - y0) - (vertices[q, 0] - x0) * (vertices[p, 1] - y0)
-        out[r] = 0.5 * total
+        out[r] = max(0.0, 0.5 * total)  # a sliver's corners, rounded, may be the wrong way round
 
 
 @kernel()

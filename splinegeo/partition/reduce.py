@@ -27,6 +27,8 @@ from splinegeo.partition.outline import Outline
 from splinegeo.partition.plan import Folded
 from splinegeo.partition.relaxation import EPS, Relaxation
 
+COPIES = 2 * 8  # bytes for each column and unit: a float before and after each node
+
 
 class TooLarge(Exception):
     """The columns of a pass would take more memory than allowed."""
@@ -98,7 +100,7 @@ class _Pass:
         low, high = low[unit] - at, high[unit] - at
         margin = 4 * EPS * (np.abs(low) + np.abs(high) + np.abs(at))
         above, below = low > margin, high < -margin
-        nothing = ~x.affine.hi.any(0) & ~x.hinges.any(0) & ~x.error.any(0)
+        nothing = np.asarray(~(x.affine.hi.any(0) | x.hinges.any(0) | x.error.any(0)))
         flat = nothing[unit] & (at == 0)
         if len(self._fixed):
             place = np.minimum(np.searchsorted(self._fixed, breakpoints), len(self._fixed) - 1)
@@ -201,7 +203,7 @@ class Reducer:
         Going by the last one; a wrong guess costs time, nothing else.
         """
         widest = max(node.size for node in self.nodes)
-        return 24 * (3 + self._growth * first.n_live) * widest <= 1.2 * self.memory
+        return COPIES * (3 + self._growth * first.n_live) * widest <= 1.2 * self.memory
 
     def first_level(self, outline: Outline) -> Reduced:
         """The hinges that no other hinge precedes, without outputs."""
@@ -215,7 +217,7 @@ class Reducer:
             node = self.nodes[i]
             x = [kept[k] for k in node.inputs]
             widest = max([node.size, *(e.size for e in x)])
-            if limited and state.n_live and 24 * (3 + state.n_live) * widest > self.memory:
+            if limited and state.n_live and COPIES * (3 + state.n_live) * widest > self.memory:
                 raise TooLarge
             if isinstance(node, Input):
                 doubt = np.zeros((2, node.size))

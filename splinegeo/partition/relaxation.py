@@ -46,12 +46,14 @@ class Relaxation:
         spread = np.zeros(len(affine))
         known = hinges[: self.n_live]
         if len(known):
-            absolute, n = np.abs(known), len(known)
+            n = len(known)
             affine = affine + known.T @ self.affine[:n]
             reach = np.abs(self.deltas[:n]) @ np.maximum(np.abs(self.low), np.abs(self.high))
-            # Rounding, here and below: products of up to n_live terms, twice, of what cannot exceed this.
-            slop = slop + 4 * (self.n_live + 8) * EPS * ((np.abs(self.affine[:n]).sum(1) + reach) @ absolute)
-            spread = reach @ absolute
+            sizes = np.stack([np.abs(self.affine[:n]).sum(1) + reach, reach])
+            for k in range(0, known.shape[1], ROWS):  # in parts, for the sake of memory
+                size, spread[k : k + ROWS] = sizes @ np.abs(known[:, k : k + ROWS])
+                # Rounding, here and below: products of up to n_live terms, twice, of what cannot exceed `size`.
+                slop[k : k + ROWS] += 4 * (self.n_live + 8) * EPS * size
         at = affine @ self.corners.T
         slop = 1.01 * slop + 8 * EPS * np.abs(at).max(1)
         low, high = at.min(1) - spread - slop, at.max(1) + spread + slop

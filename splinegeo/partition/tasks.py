@@ -15,6 +15,7 @@ from threadpoolctl import ThreadpoolController
 
 from splinegeo._types import Array
 from splinegeo.networks.graph import SplineNetwork
+from splinegeo.partition.arguments import Reduction
 from splinegeo.partition.enumerate import LARGE, Problem, Task, subtrees
 from splinegeo.partition.exact import ExactNetwork
 from splinegeo.partition.frame import Frame
@@ -26,7 +27,6 @@ from splinegeo.partition.reduce import Reduced, Reducer, TooLarge, refold
 
 REROOT = 6  # times fewer live hinges before a reduction is reduced further
 LEAF = 320  # live hinges that the walk is given at a time
-MEMORY = 1 << 29  # bytes that the columns of a reduction may take
 
 
 def tasks(
@@ -36,21 +36,22 @@ def tasks(
     corners: Array,
     start: int = 0,
     *,
-    memory: int = MEMORY,
-    device: str | None = None,
+    reduction: Reduction | None = None,
 ) -> Iterator[Task]:
     """All tasks from number ``start`` on; together they cover the polygon with these corners (k, 2), each part once.
 
-    z = origin + basis @ u. The list does not depend on the number of threads nor on ``start``; it does on ``memory``,
-    the bytes that a reduction may take. ``device`` is the torch device for convolutions.
+    z = origin + basis @ u. The list depends on ``reduction``, neither on the number of threads nor on ``start``.
     """
+    options = reduction or Reduction()
     if network.n_breakpoints <= LARGE:
         yield from subtrees(Problem.of(network, origin, basis, corners), start)
         return
     frame = Frame.of(corners)
     lowered = lower(network)
     exact = ExactNetwork(lowered.network, origin, basis, frame)
-    cutter = _Cutter(network, lowered, exact, Reducer(exact, memory=memory, device=device), ThreadpoolController())
+    cutter = _Cutter(
+        network, lowered, exact, Reducer(exact, memory=options.memory, device=options.device), ThreadpoolController()
+    )
     for index, leaf in enumerate(cutter.leaves(Outline.of(frame))):
         if index >= start:
             yield Task(index, cutter.problem(*leaf), 0)
@@ -145,7 +146,7 @@ class _Cutter:
         self, level: Level, names: tuple[Array, Array, Array], k: int, line: tuple[int, int, int]
     ) -> dict[int, int]:
         """The hinges of the first level that vanish on the kink of hinge k, and the signs of their factors."""
-        rows = level.constant / np.linalg.norm(level.constant, axis=1)[:, None]
+        rows = level.constant / np.maximum(np.linalg.norm(level.constant, axis=1), 1e-300)[:, None]
         near = np.abs(np.abs(rows @ rows[k]) - 1) < 1e-9
         found = {}
         for j in np.nonzero(near)[0]:

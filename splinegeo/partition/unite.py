@@ -136,15 +136,16 @@ def unite(words: Array, offsets: Array, regions: Array, twin: Array, edge_labels
     """
     labels = np.empty(len(words), np.int64)
     count = _pieces(words, regions, twin, labels)
-    tags = np.where(twin >= 0, labels[regions[np.maximum(twin, 0)]], edge_labels - 2)
+    # Labels of what is neither matched nor on the boundary are the walk's own and mean nothing here.
+    tags = np.where(twin >= 0, labels[regions[np.maximum(twin, 0)]], np.minimum(edge_labels, 0) - 2)
     whole = np.ones(count, bool)
     whole[labels[regions[twin == UNMATCHED]]] = False
     outline = np.nonzero((tags != labels[regions]) & whole[labels[regions]])[0]
     owners, first = np.unique(labels[regions[outline]], return_index=True)
-    # Regions that are left out keep their number as a tag, which is all that is asked of it.
-    renumber = np.full(count, UNMATCHED)
+    # Regions that are left out have tags of their own: where two of them meet there is a corner.
+    renumber = len(owners) + np.arange(count)
     renumber[owners] = np.arange(len(owners))
-    tags = np.where(twin >= 0, np.where(whole[np.maximum(tags, 0)], renumber[np.maximum(tags, 0)], UNMATCHED), tags)
+    tags = np.where(twin >= 0, renumber[np.maximum(tags, 0)], tags)
     kept, edge_of = np.empty(len(outline), np.int64), np.full(len(twin), UNMATCHED)
     counts = np.zeros(len(owners), np.int64)
     _outlines(offsets, regions, twin, tags, outline[first], kept, edge_of, counts)

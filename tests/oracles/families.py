@@ -297,10 +297,11 @@ def make_case(family: str, seed: int) -> Case:
     else:  # the family is about the domain itself, so the latent space stays the plane
         network = mlp(*zip(*CHANGES[family](rng, gaussian(rng, (2, *widths[1:]))), strict=True))
         plane = None
-    return Case(f"{family}-{seed}", network, _domain(rng, seed), plane)
+    return Case(f"{family}-{seed}", network, random_domain(rng, seed), plane)
 
 
-def _domain(rng: np.random.Generator, seed: int) -> tuple[tuple[float, float], ...]:
+def random_domain(rng: np.random.Generator, seed: int) -> tuple[tuple[float, float], ...]:
+    """The box for even seeds, the hull of some points on the grid of quarters for odd ones."""
     if seed % 2 == 0:
         return SQUARE
     hull: list[tuple[float, float]] = []

@@ -3,6 +3,7 @@
 It shares nothing with the engine but the network's graph. Weights, breakpoints and the slice are dyadic rationals, so
 the affine map of every node over a region is an integer matrix times a power of two; vertices are homogeneous integer
 points (X, Y, W) with W > 0 in lowest terms. Every sign is the sign of an integer, and equal points are equal tuples.
+A maximum is not a tournament here: each of the different functions in a group has the cell where it is the largest.
 """
 
 from __future__ import annotations
@@ -10,14 +11,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
+from functools import cache, cached_property, lru_cache
 from math import gcd
 from typing import TypeAlias
 
 import numpy as np
 
 from splinegeo._types import Array
-from splinegeo.networks.graph import Combine, Input, Knot, Linear, Select, SplineNetwork
+from splinegeo.networks.graph import (
+    Combine,
+    Convolution,
+    Input,
+    Knot,
+    Linear,
+    Maximum,
+    Select,
+    Sparse,
+    SplineNetwork,
+)
+from tests.oracles.dense import dense
 
 Point: TypeAlias = tuple[int, int, int]
 Pattern: TypeAlias = tuple[int, ...]
@@ -225,6 +237,11 @@ def _visit(
             for piece, added in _pieces(table, x, polygon):
                 yield from _visit(network, tables, [*values, _through(table, x, added)], piece, bits + added)
             return
+        if isinstance(node, Maximum):
+            x = values[node.inputs[0]]
+            for piece, added, members in cells(node.groups, x, polygon):
+                yield from _visit(network, tables, [*values, x[np.array(members)].reduced()], piece, bits + added)
+            return
         values = [*values, affine_node(node, [values[i] for i in node.inputs])]
     yield ExactRegion(polygon, bits, values[network.output])
 
@@ -232,8 +249,9 @@ def _visit(
 def affine_node(node: object, x: list[Dyadic]) -> Dyadic:
     """The affine map of a node that is no knot."""
     match node:
-        case Linear():
-            return (Dyadic.of(node.weight) @ x[0] + _constant(Dyadic.of(node.bias))).reduced()
+        case Linear() | Sparse() | Convolution():
+            weight, bias = _exact_weights(node)
+            return (weight @ x[0] + bias).reduced()
         case Combine():
             total = _constant(Dyadic.of(node.bias))
             for scale, value in zip(node.scales, x, strict=True):
@@ -245,6 +263,60 @@ def affine_node(node: object, x: list[Dyadic]) -> Dyadic:
         case Input():
             raise AssertionError("the input is node 0")
     raise AssertionError(f"unknown node {node!r}")
+
+
+@lru_cache(maxsize=512)
+def _exact_weights(node: Linear | Sparse | Convolution) -> tuple[Dyadic, Dyadic]:
+    weight, bias = dense(node)
+    return Dyadic.of(weight), _constant(Dyadic.of(bias))
+
+
+def cells(
+    groups: Array, x: Dyadic, polygon: tuple[Point, ...]
+) -> Iterator[tuple[tuple[Point, ...], Pattern, tuple[int, ...]]]:
+    """The polygon cut into sets where one function of each group is the largest: cells, bits, the winning members."""
+    pieces: list[tuple[tuple[Point, ...], Pattern, tuple[int, ...]]] = [(polygon, (), ())]
+    for members in groups.tolist():
+        tied: dict[Point, set[int]] = {}
+        for entry, member in enumerate(members):
+            tied.setdefault(tuple(x.ints[member]), set()).add(entry)
+        found = []
+        for piece, bits, chosen in pieces:
+            for row, entries in tied.items():
+                cell = piece
+                for other in tied:
+                    if cell and other != row:
+                        cell = split(cell, (row[0] - other[0], row[1] - other[1], row[2] - other[2]))[1]
+                if cell:
+                    winner = _first_seed(len(members), entries)
+                    beaten = tuple(int(winner in left) for left, _ in _matches(len(members)))
+                    found.append((cell, bits + beaten, (*chosen, members[winner])))
+        pieces = found
+    return iter(pieces)
+
+
+@cache
+def _matches(k: int) -> list[tuple[frozenset[int], frozenset[int]]]:
+    """The two sides of each comparison of a tournament, as all the entries that may come to stand there."""
+    matches: list[tuple[frozenset[int], frozenset[int]]] = []
+    standing = [frozenset({entry}) for entry in range(k)]
+    while len(standing) > 1:
+        after = []
+        while len(standing) > 1:
+            left, right, *standing = standing
+            matches.append((left, right))
+            after.append(left | right)
+        standing = after + standing
+    return matches
+
+
+def _first_seed(k: int, tied: set[int]) -> int:
+    """Of entries that are the same function the one that counts as the winner: ties go to the right, in every match."""
+    among = frozenset(range(k))
+    while len(among) > 1:
+        left, right = next((a, b) for a, b in _matches(k) if a | b == among)
+        among = right if right & tied else left
+    return next(iter(among))
 
 
 def _pieces(table: _ExactKnot, x: Dyadic, polygon: tuple[Point, ...]) -> list[tuple[tuple[Point, ...], Pattern]]:

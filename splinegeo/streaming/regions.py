@@ -1,0 +1,95 @@
+"""The regions of one task: what the walk wrote down, with singular values settled and corners in slice coordinates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from splinegeo._types import Array
+from splinegeo.partition.enumerate import Problem, Task
+from splinegeo.partition.geometry import areas
+from splinegeo.partition.link import hinge_bits
+from splinegeo.partition.ranks import settle_parts
+
+# Doubtful singular values are settled for this many unpacked pattern bits at a time.
+SETTLE_BITS = 1 << 25
+
+
+@dataclass(frozen=True, eq=False)
+class TaskRegions:
+    """N regions with C corners, found under one problem; each corner is as precise as its own region knows it."""
+
+    task: Task
+    offsets: Array  # (N + 1,) corners of region k are offsets[k]:offsets[k + 1], counter-clockwise
+    xy: Array  # (C, 2) in the problem's frame
+    spread: Array  # (C,) bound on the doubt in a corner, relative to the frame
+    corners: Array  # (C, 2) in slice coordinates
+    keys: Array  # (C,) uint64 of the half-edge behind each corner; 0 on the domain's boundary
+    twin: Array  # (C,) the half-edge on the other side; -1 on the domain's boundary, -2 in another task
+    sigma: Array  # (N, 2) singular values in slice coordinates
+    noise: Array  # (N,) bound on the error of an entry of maps
+    maps: Array  # (N, rows, 3) engine rows; (0, rows, 3) where they are not kept
+    bits: Array  # (N, .) packed activations of the problem's hinges
+    volumes: Array  # (N,) areas in slice coordinates, never negative
+
+    @property
+    def problem(self) -> Problem:
+        """The problem that numbers hinges and compresses outputs."""
+        return self.task.problem
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @classmethod
+    def of(cls, task: Task, arrays: dict[str, Array]) -> TaskRegions:
+        """From the arrays of `Worker.run`; singular values are replaced in place."""
+        problem = task.problem
+        offsets = np.concatenate([[0], np.cumsum(arrays["corners"], dtype=np.int64)])
+        bits = _settled(problem, arrays)
+        corners = problem.frame.vertices(arrays["xy"])
+        volumes = areas(corners, offsets, np.arange(len(corners)))
+        np.maximum(volumes, 0.0, out=volumes)  # the corners of a sliver may be rounded past each other
+        return cls(
+            task,
+            offsets,
+            arrays["xy"],
+            arrays["spread"],
+            corners,
+            arrays["key"],
+            arrays["twin"],
+            arrays["sigma"],
+            arrays["noise"],
+            arrays["maps"],
+            bits,
+            volumes,
+        )
+
+    def owners(self) -> Array:
+        """The region (C,) of each corner."""
+        return np.repeat(np.arange(len(self)), np.diff(self.offsets))
+
+
+class _Patterns:
+    """Patterns that are only made for the rows asked for: all of them may not fit into memory."""
+
+    def __init__(self, problem: Problem, bits: Array) -> None:
+        self.problem, self.bits = problem, bits
+
+    def __getitem__(self, rows: Any) -> Array:
+        return self.problem.patterns(self.bits[rows])
+
+
+def _settled(problem: Problem, arrays: dict[str, Array]) -> Array:
+    """Settle the singular values, where the walk did not, and return the packed activations of the hinges (N, .)."""
+    n, breakpoints = len(arrays["corners"]), problem.network.n_breakpoints
+    if "patterns" in arrays:
+        return hinge_bits(arrays["patterns"], problem.bits, breakpoints)
+    step = max(64, SETTLE_BITS // max(1, breakpoints))
+    for start in range(0, n, step):
+        rows = slice(start, start + step)
+        bits = arrays["bits"][rows]
+        lazy: Any = _Patterns(problem, bits)
+        settle_parts(problem, arrays["sigma"][rows], arrays["maps"][rows], arrays["noise"][rows], bits, lazy)
+    return arrays["bits"]

@@ -1,0 +1,103 @@
+"""All that a summary has gathered after a number of tasks; a checkpoint holds it, a `Summary` shows it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from splinegeo._errors import SplineGeoError
+from splinegeo._types import Array
+from splinegeo.streaming.frontier import Frontier
+from splinegeo.streaming.raster import COUNT
+from splinegeo.streaming.tally import REGIONS, Part, Plan, Tally
+
+
+class State:
+    """Statistics of all regions of the first tasks."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.next_task = 0
+        self.finished = False
+        self.tally = Tally(plan)
+        self.frontier = Frontier(plan.marks is not None, plan.n_bytes)
+        self.images: dict[str, Array] = {}
+        self.filled: Array = np.zeros(0, np.bool_)
+        if plan.grid is not None:
+            n = plan.grid.width * plan.grid.height
+            self.filled = np.zeros(n, np.bool_)
+            self.images = {
+                name: np.zeros(n, np.int64) if name == COUNT else np.full(n, np.nan) for name in plan.pictures
+            }
+
+    @property
+    def n_regions(self) -> int:
+        """Regions so far."""
+        return int(self.tally.counts[REGIONS])
+
+    def add(self, part: Part) -> None:
+        """Take in the next task."""
+        self.tally.merge(part.tally)
+        if part.outline is None:
+            self.frontier.add(part.keys)
+        else:
+            self.frontier.add_linear(part.outline)
+        free = ~self.filled[part.pixels]  # a centre on an edge between tasks is the first one's
+        self.filled[part.pixels] = True
+        for name, colours in part.colours.items():
+            self.images[name][part.pixels[free]] = colours[free]
+        if COUNT in self.images:
+            np.add.at(self.images[COUNT], part.points, 1)
+        self.next_task += 1
+
+    def finish(self) -> None:
+        """After the last task: check that nothing is missing.
+
+        Raises:
+            SplineGeoError: an edge has one side only, or a pixel's centre lies in no region; a defect of the library.
+        """
+        report = "please report the network"
+        if len(self.frontier):
+            raise SplineGeoError(f"internal error: {len(self.frontier):,} edges have one side only; {report}")
+        grid = self.plan.grid
+        if grid is not None and set(self.images) - {COUNT} and not (self.filled >= grid.inside.ravel()).all():
+            lost = int((grid.inside.ravel() & ~self.filled).sum())
+            raise SplineGeoError(f"internal error: {lost:,} pixels of the raster lie in no region; {report}")
+        self.finished = True
+
+    # -- to and from a checkpoint --------------------------------------------------------------------------------------
+
+    def arrays(self) -> dict[str, Array]:
+        """All of it as named arrays."""
+        out: dict[str, Array] = {"progress": np.array([self.next_task, self.finished], np.int64)}
+        out |= {f"tally.{name}": array for name, array in self.tally.arrays().items()}
+        out |= {f"frontier.{name}": array for name, array in self.frontier.arrays().items()}
+        out |= {f"image.{name}": array for name, array in self.images.items()}
+        if self.images:
+            out["filled"] = self.filled
+        return out
+
+    def restore(self, arrays: dict[str, Array]) -> None:
+        """Take the place of the one that `arrays` came from.
+
+        Raises:
+            ValueError, KeyError: they are not what `arrays` gives.
+        """
+        expected = self.arrays()
+        if set(arrays) != set(expected):
+            raise ValueError(f"arrays {sorted(set(arrays) ^ set(expected))} are missing or too many")
+        for name, mine in expected.items():
+            wrong = arrays[name].dtype != mine.dtype or arrays[name].ndim != mine.ndim
+            if wrong or (
+                (name in ("progress", "filled") or name.startswith("image.")) and arrays[name].shape != mine.shape
+            ):
+                raise ValueError(f"{name} has shape {arrays[name].shape} and dtype {arrays[name].dtype}")
+        self.next_task, self.finished = int(arrays["progress"][0]), bool(arrays["progress"][1])
+        self.tally.restore(_under("tally.", arrays))
+        self.frontier.restore(_under("frontier.", arrays))
+        self.images = {name: array.copy() for name, array in _under("image.", arrays).items()}
+        if self.images:
+            self.filled = arrays["filled"].copy()
+
+
+def _under(prefix: str, arrays: dict[str, Array]) -> dict[str, Array]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
