@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -164,6 +165,25 @@ def _list_flips(words, sides, offsets, flips):
                     x = rest
 
 
+def _flips(words: Array, sides: Array, threads: int) -> tuple[Array, Array]:
+    """CSR offsets (M + 1,) and breakpoints (K,) that differ across each edge."""
+    counts = np.zeros(len(sides) + 1, np.int64)
+    if threads == 1 or len(sides) < 1 << 16:
+        _count_flips(words, sides, counts)
+        np.cumsum(counts, out=counts)
+        breakpoints = np.empty(counts[-1], np.int32)
+        _list_flips(words, sides, counts, breakpoints)
+        return counts, breakpoints
+    cuts = np.linspace(0, len(sides), threads + 1).astype(int)
+    spans = list(pairwise(cuts))
+    with ThreadPoolExecutor(threads, "splinegeo") as pool:
+        list(pool.map(lambda s: _count_flips(words, sides[s[0] : s[1]], counts[s[0] : s[1] + 1]), spans))
+        np.cumsum(counts, out=counts)
+        breakpoints = np.empty(counts[-1], np.int32)
+        list(pool.map(lambda s: _list_flips(words, sides[s[0] : s[1]], counts[s[0] : s[1] + 1], breakpoints), spans))
+    return counts, breakpoints
+
+
 def _as_words(packed: Array) -> Array:
     """Packed little-endian bits (N, .) as 64-bit words; bit i of the row is bit i % 64 of word i // 64."""
     if packed.shape[1] % 8 == 0 and packed.flags.c_contiguous:
@@ -209,13 +229,11 @@ def join(
 ) -> dict[str, Array]:
     """One set of arrays from those of all tasks: the fields of a `Partition`, maps, singular values and doubts."""
     if threads == 1:
-        return _join(parts, problem, cap, complete, lambda n: _region_arrays(parts, problem, n))
-    with ThreadPoolExecutor(
-        1, "splinegeo"
-    ) as pool:  # what belongs to regions and what belongs to corners, side by side
+        return _join(parts, problem, cap, complete, lambda n: _region_arrays(parts, problem, n), 1)
+    with ThreadPoolExecutor(1, "splinegeo") as pool:  # what belongs to regions and to corners, side by side
         n = min(sum(len(p["corners"]) for p in parts), cap)
         later = pool.submit(_region_arrays, parts, problem, n)
-        return _join(parts, problem, cap, complete, lambda _: later.result())
+        return _join(parts, problem, cap, complete, lambda _: later.result(), threads)
 
 
 def _join(
@@ -224,6 +242,7 @@ def _join(
     cap: int,
     complete: bool,
     region_arrays: Callable[[int], tuple[Array, ...]],
+    threads: int,
 ) -> dict[str, Array]:
     corners = np.concatenate([p["corners"] for p in parts]).astype(np.int64)
     starts = np.r_[0, np.cumsum([len(p["key"]) for p in parts])]
@@ -265,11 +284,7 @@ def _join(
         sigma, noise, maps, bits, patterns, words = region_arrays(n)
     for p in parts:
         p.clear()
-    flips = np.zeros(n_edges + 1, np.int64)
-    _count_flips(words, sides, flips)
-    np.cumsum(flips, out=flips)
-    breakpoints = np.empty(flips[-1], np.int32)
-    _list_flips(words, sides, flips, breakpoints)
+    flips, breakpoints = _flips(words, sides, threads)
     return {
         "vertices": vertices,
         "region_offsets": offsets,

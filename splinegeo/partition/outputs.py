@@ -81,9 +81,12 @@ def _rotated(last: Level, mode: Literal["reduced", "r"]) -> tuple[Array | None, 
 def output_maps(rows: Array, basis: Array, exponent: int, frame: Frame) -> tuple[Array, Array]:
     """A (n, D, 2) and b (n, D) in slice coordinates from engine rows (n, rows, 3); an empty basis is the identity."""
     with np.errstate(over="ignore", invalid="ignore"):
-        whole = np.ldexp(basis @ rows if len(basis) else rows, exponent)
+        whole = basis @ rows if len(basis) else rows
+        whole = np.ldexp(whole, exponent) if exponent else whole
         a = whole[:, :, :2] / np.asarray(frame.scale)
-        b = whole[:, :, 2] - a @ np.asarray(frame.centre)
+        (x, y), b = frame.centre, whole[:, :, 2].copy()
+        if x or y:
+            b -= a[:, :, 0] * x + a[:, :, 1] * y
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
         raise InvalidArgument("affine_maps: a map leaves the range of float64; scale the network's last layer down")
     return a, b
