@@ -60,7 +60,7 @@ for i, j in np.unique(pairs[pairs[:, 0] != pairs[:, 1]], axis=0):
 # The regions, thin, and the classes: how much of the square each has, and where they meet.
 shares = np.bincount(predicted, weights=decided.volumes, minlength=10) / square.volume
 palette = plt.cm.tab10(np.arange(10))[:, :3] * 0.5 + 0.5  # pale, so that lines show
-figure, ax = plt.subplots(figsize=(7.8, 6.4), layout="constrained")
+figure, ax = plt.subplots(figsize=(7.8, 6.2), layout="compressed")
 decided.plot(ax=ax, color=palette[predicted], edges=False)
 part.plot(ax=ax, color=None, linewidth=0.15, edgecolor=(0, 0, 0, 0.55))
 sg.plot.plot_decision_boundary(boundary, ax=ax)
@@ -72,5 +72,5 @@ for place, image in zip([(0, 0), (1, 0), (0, 1)], images, strict=True):
     inset.set(xticks=[], yticks=[])
 for k in np.argsort(-shares)[: np.count_nonzero(shares)]:
     ax.plot([], [], "s", ms=9, color=palette[k], markeredgecolor="black", label=f"{k}   {shares[k]:.1%}")
-figure.legend(title="class, share of area", loc="outside right upper", frameon=False)
+ax.legend(title="class, share of area", loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
 plt.show()

@@ -46,9 +46,8 @@ print(part.summary("psi"))
 # ψ, and the encoded digits on top. ψ is high in the middle, where many classes are a short step from each other, and
 # falls off towards the rim, where the image hardly changes any more.
 at_digits = part.psi[part.locate(latents)]
-print(
-    f"median of psi: {np.median(at_digits):.2f} at the digits, {part.summary('psi').quantiles[0.5]:.2f} over the square"
-)
+over_square = dict(part.summary("psi").quantiles)[0.5]
+print(f"median of psi: {np.median(at_digits):.2f} at the digits, {over_square:.2f} over the square")
 colors = [*plt.cm.tab10.colors[:7], (1, 1, 1), *plt.cm.tab10.colors[8:]]  # white for grey, which ψ has
 figure, ax = plt.subplots(figsize=(8.2, 6.2), layout="constrained")
 part.plot(ax=ax, color="psi", cmap="gray", edges=False)

@@ -85,6 +85,7 @@ def test_degenerate_networks(case) -> None:
     assert_same(list(stream(case.network, domain, plane, batch=5)), part)
 
 
+@pytest.mark.slow
 def test_problems_that_differ_from_task_to_task(monkeypatch: pytest.MonkeyPatch) -> None:
     """Networks that are reduced piece by piece: hinges and outputs are numbered anew in each."""
     monkeypatch.setattr(tasks_module, "LARGE", 0)

@@ -102,7 +102,7 @@ def test_degenerate_networks(case: Case) -> None:
     assert s.n_linear_regions == part.n_linear_regions
 
 
-@pytest.mark.parametrize("name", ["toy", "mid"])
+@pytest.mark.parametrize("name", ["toy", pytest.param("mid", marks=pytest.mark.slow)])
 def test_problems_that_differ_from_task_to_task(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Networks that are reduced piece by piece, whose maps have no rows in common."""
     expected = whole(name).n_linear_regions
