@@ -175,3 +175,9 @@ def _array(mapping: Mapping[str, Any], key: str) -> Array:
     array = np.array(array, order="C")
     array.setflags(write=False)
     return array
+
+
+def same_network(a: SplineNetwork, b: SplineNetwork) -> bool:
+    """Whether two networks have the same nodes and weights."""
+    mine, theirs = to_arrays(a), to_arrays(b)
+    return mine.keys() == theirs.keys() and all(np.array_equal(mine[k], theirs[k]) for k in mine)

@@ -38,6 +38,12 @@ def apply(node: Affine, x: Array, *, device: str | None = None, dtype: Any = np.
     return _apply(node, x, "plain", device, dtype)
 
 
+def apply_window(node: Convolution, window: Convolution, x: Array) -> Array:
+    """`apply` of a convolution ``window`` of other shapes with the weights of ``node``, which are prepared once."""
+    key = ("plain", "cpu", "float64")
+    return _through_torch(window, x, key, _prepare(node, key))
+
+
 def apply_abs(node: Affine, x: Array, *, device: str | None = None, dtype: Any = np.float64) -> Array:
     """`apply` with the absolute values of the weights."""
     return _apply(node, x, "abs", device, dtype)
@@ -165,10 +171,10 @@ def _prepare(node: Affine, key: tuple[str, str, str]) -> Any:
     return prepared
 
 
-def _through_torch(node: Linear | Convolution, x: Array, key: tuple[str, str, str]) -> Array:
+def _through_torch(node: Linear | Convolution, x: Array, key: tuple[str, str, str], weight: Any = None) -> Array:
     import torch
 
-    weight = _prepare(node, key)
+    weight = _prepare(node, key) if weight is None else weight
     out = np.empty((len(x), node.size), x.dtype)
     step = _samples_at_once(node) if key[1] == "cpu" else len(x)
     # TensorFloat-32 keeps 10 bits only; plain algorithms sum products and nothing else.

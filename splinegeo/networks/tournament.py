@@ -60,6 +60,43 @@ def schedule(k: int) -> Schedule:
     return Schedule(tuple(pairs), tuple(parents), tuple(sides))
 
 
+@cache
+def seeding(k: int) -> tuple[int, ...]:
+    """The k entries in the order in which they win ties: of equal entries the one that stands first here goes through.
+
+    >>> seeding(4)
+    (3, 2, 1, 0)
+    >>> seeding(3)  # the odd one out is the left side of the final
+    (1, 0, 2)
+    """
+    plan = schedule(k)
+    order, waiting = [], [2 * k - 2]
+    while waiting:
+        place = waiting.pop()
+        if place < k:
+            order.append(place)
+        else:
+            waiting += plan.pairs[place - k]  # the right side is looked at first
+    return tuple(order)
+
+
+def contenders(entries: Array) -> Array:
+    """(size, k) which entries of tournaments (size, k) of functions, given by number, may win; equal numbers never tie.
+
+    Ties go to the right in every comparison. So it is always the same one of equal entries that goes through where
+    they are the largest, and the outcomes of the comparisons on its way do not change if the others stay away.
+    """
+    order = np.array(seeding(entries.shape[1]))
+    seeded = entries[:, order]
+    by_number = np.argsort(seeded, axis=1, kind="stable")
+    ranked = np.take_along_axis(seeded, by_number, 1)
+    first = np.ones(entries.shape, bool)
+    first[:, 1:] = ranked[:, 1:] != ranked[:, :-1]
+    out = np.empty(entries.shape, bool)
+    np.put_along_axis(out, order[by_number], first, 1)
+    return out
+
+
 def canonical_bits(node: Maximum, x: Array) -> Array:
     """The pattern bits (n, size, k - 1), uint8, of the units of ``node`` where its input has the values x (n, m)."""
     plan, (size, k) = schedule(node.groups.shape[1]), node.groups.shape

@@ -58,6 +58,10 @@ class Clock:
         self.budget = budget
         self._deadline = math.inf if budget.seconds is None else time.monotonic() + budget.seconds
 
+    def excuse(self, since: float) -> None:
+        """Do not count the time since ``time.monotonic()`` was this."""
+        self._deadline += time.monotonic() - since
+
     def reason(self, held_bytes: int) -> str:
         """Empty while work may go on."""
         if time.monotonic() > self._deadline:

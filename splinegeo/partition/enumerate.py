@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from splinegeo.partition import kernel
 from splinegeo.partition.budget import Budget, Clock
 from splinegeo.partition.callback import Callback
 from splinegeo.partition.exact import ExactNetwork
+from splinegeo.partition.flips import Derivatives
 from splinegeo.partition.frame import Frame
 from splinegeo.partition.interrupts import first_interrupt_waits
 from splinegeo.partition.judge import Judge, Layout
@@ -59,6 +61,7 @@ class Problem:
     layout: Layout
     plan: dict[str, Array]
     outputs: Outputs
+    derivatives: Derivatives | None  # where maps are not kept to be compared
     bits: Array  # (H,) breakpoint of the network for each hinge
     breakpoints: Array  # (B,) breakpoint of the network for each of the lowered one
     base: Array  # (ceil(B / 8),) packed activations of what is folded away
@@ -68,7 +71,7 @@ class Problem:
     def of(cls, network: SplineNetwork, origin: Array, basis: Array, corners: Array) -> Problem:
         """Prepare a network; z = origin + basis @ u, corners (k, 2) counter-clockwise in u."""
         frame = Frame.of(corners)
-        lowered = lower(network)
+        lowered = lower(network, origin, basis)
         exact = ExactNetwork(lowered.network, origin, basis, frame)
         levels, places = hinge_levels(lowered.network, exact.affine_prefix())
         none = np.zeros(0, np.int64)
@@ -87,13 +90,15 @@ class Problem:
         outline: Outline,
         folded: Folded,
         outputs: Outputs,
+        probes: tuple[int, ...] = (),
     ) -> Problem:
-        """The problem of the levels on an outline; ``levels`` are used up."""
+        """The problem of the levels on an outline; ``levels`` are used up, ``probes`` are what theirs belong to."""
         plan, exponent = build(levels, exact.frame, outline, folded)
+        derivatives = None if outputs.keep else Derivatives.of(levels, plan, outline, probes)
         layout = Layout(exact, places, plan["offsets"], outline, folded.active)
         hinges = np.concatenate([lv.breakpoints for lv in levels[:-1]] or [np.zeros(0, np.int64)])
         base = np.zeros(network.n_breakpoints, np.uint8)
-        base[lowered.breakpoints[folded.active]] = 1
+        base[lowered.breakpoints[folded.active]] = base[lowered.active] = 1
         return cls(
             network,
             exact.origin,
@@ -103,6 +108,7 @@ class Problem:
             layout,
             plan,
             outputs.scaled(exponent),
+            derivatives,
             lowered.breakpoints[hinges],
             lowered.breakpoints,
             np.packbits(base, bitorder="little"),
@@ -112,7 +118,7 @@ class Problem:
     def patterns(self, bits: Array) -> Array:
         """Packed patterns (N, ceil(B / 8)) over the network's breakpoints from those over the hinges, (N, .)."""
         packed = network_bits(bits, self.bits, self.network.n_breakpoints)
-        if self.part:
+        if self.part or self.has_maxima:
             packed = packed | self.base
         return decisive_patterns(self.network, packed) if self.has_maxima else packed
 
@@ -158,7 +164,7 @@ class Worker:
         add_state(self.table)
         self.table["control"] = control
         self._splits = problem.splits
-        self._keep = problem.outputs.keep, problem.has_maxima
+        self._keep = problem.outputs.keep, problem.has_maxima or problem.part
         add_output(self.table, CHUNK, 6 * CHUNK, *self._keep)
         self.judge = Judge(problem.exact, problem.layout, self.table["bits"])
         self._callback = Callback(self._answer)
@@ -237,8 +243,9 @@ def enumerate_regions(
     tasks: Iterator[Task], budget: Budget, threads: int, progress: Callable[[int], Any]
 ) -> tuple[dict[str, Array], Problem, str]:
     """All regions (see `join` for the arrays), the first problem, and where they are not all there, the reason."""
+    clock = Clock(budget)  # a reduction before the first task takes its time, too
     first = next(tasks)
-    job = Job(chain([first], tasks), first.problem, budget, threads)
+    job = Job(chain([first], tasks), first.problem, budget, threads, clock)
     reason = job.run(progress)
     with first_interrupt_waits():
         arrays = join(job.parts(), first.problem, job.cap, not reason, threads)
@@ -250,9 +257,9 @@ def enumerate_regions(
 class Job:
     """The tasks of one enumeration and the threads that work through them, in order."""
 
-    def __init__(self, tasks: Iterator[Task], first: Problem, budget: Budget, threads: int) -> None:
+    def __init__(self, tasks: Iterator[Task], first: Problem, budget: Budget, threads: int, clock: Clock) -> None:
         self.cap = budget.regions or NO_LIMIT
-        self._tasks, self._first, self._budget = tasks, first, budget
+        self._tasks, self._first, self._clock = tasks, first, clock
         self._control = np.zeros(2, np.int64)
         self._workers = [Worker(first, self._control)]
         # A problem that is cut into few subtrees keeps no more threads busy than there are.
@@ -306,8 +313,9 @@ class Job:
     def run(self, progress: Callable[[int], Any]) -> str:
         """Do the work; empty, or the reason why some regions are missing."""
         announce(kernel.walk)
+        before = time.monotonic()
         self._workers[0].compile()
-        clock = Clock(self._budget)  # compiling is not what a budget is for
+        self._clock.excuse(before)  # compiling is not what a budget is for
         reason, reported = "", 0
         with ThreadPoolExecutor(len(self._workers), "splinegeo") as pool:
             running = {pool.submit(self._work, worker) for worker in self._workers}
@@ -318,7 +326,7 @@ class Job:
                         future.result()
                     progress(self._regions - reported)
                     reported = self._regions
-                    reason = reason or clock.reason(self._bytes)
+                    reason = reason or self._clock.reason(self._bytes)
                     if reason:
                         self._control[0] = 1
             except KeyboardInterrupt:

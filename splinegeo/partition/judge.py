@@ -20,6 +20,7 @@ from splinegeo.partition.normal_form import Places
 from splinegeo.partition.outline import Outline
 
 Triple = tuple[int, int, int]
+MOST_SIGNS = 1 << 18  # answers that are kept
 
 
 class Layout:
@@ -69,7 +70,7 @@ class Layout:
 class Judge:
     """Exact answers for one thread. ``bits`` is the walk's current activation pattern, one int8 a hinge."""
 
-    def __init__(self, exact: ExactNetwork, layout: Layout, bits: Array, memory: int = 4096) -> None:
+    def __init__(self, exact: ExactNetwork, layout: Layout, bits: Array) -> None:
         self.exact, self.layout, self.bits = exact, layout, bits
         self._edges: list[Triple] = exact.frame.exact_edges
         self._hinges = layout.offsets[len(layout.places)]
@@ -78,7 +79,10 @@ class Judge:
         self._points: list[Triple] = []
         self._signs: dict[tuple[int, int], Array] = {}
         self._progress: OrderedDict[int, dict[int, Value]] = OrderedDict()
-        self._memory = memory
+        # Whole numbers take some hundred bytes each: of large networks little is kept.
+        units = sum(node.size for node in exact.network.nodes)
+        self._most_prefixes = min(64, 2 + 1_000_000 // units)
+        self._most_vertices = min(4096, 4 + 4_000_000 // units)
         self.questions = 0
 
     def vertex(self, p: int, q: int) -> int:
@@ -133,7 +137,7 @@ class Judge:
         coordinates, one = ExactNetwork.identity()
         self._advance(values, level, coordinates, one, None)
         self._prefixes[key] = values
-        if len(self._prefixes) > 64:
+        if len(self._prefixes) > self._most_prefixes:
             self._prefixes.popitem(last=False)
         return values
 
@@ -165,7 +169,7 @@ class Judge:
         self._advance(values, level, coordinates, one, vertex)
         self._progress[vertex] = values
         self._progress.move_to_end(vertex)
-        if len(self._progress) > self._memory:
+        if len(self._progress) > self._most_vertices:
             self._progress.popitem(last=False)
         rows: dict[int, list] = {}
         out = np.zeros(len(self.layout.places[level]), np.int8)
@@ -175,6 +179,6 @@ class Judge:
             z = rows[node][unit][which][0]
             out[k] = (z > 0) - (z < 0)
         self._signs[key] = out
-        if len(self._signs) > 64 * self._memory:
+        if len(self._signs) > MOST_SIGNS:
             self._signs.pop(next(iter(self._signs)))
         return out

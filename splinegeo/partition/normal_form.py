@@ -51,6 +51,9 @@ class Level:
     slopes: Array  # (n, 2) below and above the kink
     breakpoints: Array  # (n,) bit of the activation pattern
     exponents: Array  # (n,) rows hold the true values times 2**-exponent
+    # (n, K) what the rows take of hinges on the outline, whose fixed sides are folded into the rest; see `flips`.
+    probes: Array = field(default_factory=lambda: np.zeros((0, 0)))
+    probe_slack: Array = field(default_factory=lambda: np.zeros(0))  # (n,) error of them
 
     @property
     def n(self) -> int:

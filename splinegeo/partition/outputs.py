@@ -52,7 +52,8 @@ class Outputs:
 def _rotated(last: Level, mode: Literal["reduced", "r"]) -> tuple[Array | None, Level]:
     """Q (if "reduced") and a level of R, Q R being all coefficients of the outputs; the level if R is no smaller."""
     sources = sorted(last.blocks)
-    joint = np.concatenate([last.constant, *(last.blocks[k] for k in sources)], 1)
+    probes = last.probes if last.probes.shape[1] else np.zeros((last.n, 0))
+    joint = np.concatenate([last.constant, *(last.blocks[k] for k in sources), probes], 1)
     used = joint.any(0)
     n, d = int(used.sum()), len(joint)
     if d <= max(n, 4):
@@ -69,6 +70,7 @@ def _rotated(last: Level, mode: Literal["reduced", "r"]) -> tuple[Array | None, 
     return q, Level(
         constant=small[:, :3].copy(),
         blocks={k: small[:, lo:hi].copy() for k, lo, hi in zip(sources, edges, edges[1:], strict=False)},
+        probes=small[:, edges[-1] :].copy(),
         slack=np.full(n, np.linalg.norm(last.slack) + rounding * linear.max(initial=0.0)),
         constant_slack=np.full(n, np.linalg.norm(last.constant_slack) + rounding * fixed.max(initial=0.0)),
         weight=np.zeros(n),

@@ -140,6 +140,8 @@ def _scale_rows(levels: list[Level]) -> None:
             exponent = np.full(lv.n, exponent.max(initial=0))
         fixed = _ldexp(lv.constant_slack, -exponent)
         lv.constant, lost = _scaled(parts[0][0], parts[0][1] - exponent[:, None])
+        lv.probes = _ldexp(lv.probes, -exponent[:, None]) if lv.probes.shape[1] else np.zeros((lv.n, 0))
+        lv.probe_slack = _ldexp(lv.slack, -exponent)
         # Errors of block entries were summed over entries of different columns: scale each sum by its largest column.
         widest = max((int(column[k].max(initial=-(10**6))) for k in lv.blocks), default=0)
         slack = _ldexp(lv.slack, widest - exponent)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import numpy as np
 
 from splinegeo._types import Array
+from splinegeo.partition.windows import Windows
 
 EPS = 2.0**-53
 ROWS = 4096  # rows of a layer looked at together
@@ -35,7 +36,7 @@ class Relaxation:
         """Number of live hinges."""
         return len(self.affine)
 
-    def ranges(self, affine: Array, hinges: Array, error: Array) -> tuple[Array, Array, Array]:
+    def ranges(self, affine: Array, hinges: Windows, error: Array) -> tuple[Array, Array, Array]:
         """Rigorous bounds (n,), (n,) on units with coefficients (3, n) of (x, y, 1) and (live, n) of the hinges.
 
         ``error`` (2, n) bounds the errors of a unit's coefficients, those of hinges relative to the largest hinge. The
@@ -44,35 +45,41 @@ class Relaxation:
         affine = affine.T
         slop = error[0] + error[1] * self.largest + 16 * EPS * np.abs(affine).sum(1)
         spread = np.zeros(len(affine))
-        known = hinges[: self.n_live]
-        if len(known):
-            n = len(known)
-            affine = affine + known.T @ self.affine[:n]
+        n = hinges.live
+        if n:
+            affine = affine + hinges.combined(self.affine[:n]).T
             reach = np.abs(self.deltas[:n]) @ np.maximum(np.abs(self.low), np.abs(self.high))
             sizes = np.stack([np.abs(self.affine[:n]).sum(1) + reach, reach])
-            for k in range(0, known.shape[1], ROWS):  # in parts, for the sake of memory
-                size, spread[k : k + ROWS] = sizes @ np.abs(known[:, k : k + ROWS])
-                # Rounding, here and below: products of up to n_live terms, twice, of what cannot exceed `size`.
-                slop[k : k + ROWS] += 4 * (self.n_live + 8) * EPS * size
+            size, spread = hinges.combined(sizes.T, absolute=True)
+            # Rounding, here and below: products of up to n_live terms, twice, of what cannot exceed `size`.
+            slop += 4 * (self.n_live + 8) * EPS * size
         at = affine @ self.corners.T
         slop = 1.01 * slop + 8 * EPS * np.abs(at).max(1)
         low, high = at.min(1) - spread - slop, at.max(1) + spread + slop
         # Each hinge by itself settles most units; for the others let the deltas cancel.
-        rest = np.nonzero((low < 0) & (high > 0))[0] if len(known) else np.zeros(0, np.int64)
+        rest = np.nonzero((low < 0) & (high > 0))[0] if n else np.zeros(0, np.int64)
         middle, reach = (self.low + self.high) / 2, (self.high - self.low) / 2
         for k in range(0, len(rest), ROWS):
             here = rest[k : k + ROWS]
-            through = known[:, here].T @ self.deltas[: len(known)]
+            through = hinges.only(here).T @ self.deltas[:n]
             centre, spread = at[here] + (through @ middle)[:, None], np.abs(through) @ reach + slop[here]
             low[here] = np.maximum(low[here], centre.min(1) - spread)
             high[here] = np.minimum(high[here], centre.max(1) + spread)
         return low, high, slop
 
-    def add(self, affine: Array, hinges: Array, error: Array, low: Array, high: Array, slopes: Array) -> None:
+    def add_known(self, count: int) -> None:
+        """Take in hinges whose sides are fixed and that are part of the affine parts: nothing is left of them."""
+        n = self.n_live + count
+        grown = np.zeros((n, n))
+        grown[: self.n_live, : self.n_live] = self.deltas
+        self.affine, self.deltas = np.concatenate([self.affine, np.zeros((count, 3))]), grown
+        self.low, self.high = (np.concatenate([v, np.zeros(count)]) for v in (self.low, self.high))
+
+    def add(self, affine: Array, hinges: Windows, error: Array, low: Array, high: Array, slopes: Array) -> None:
         """Take in live hinges: pre-activations as in `ranges`, their ranges, slopes (n, 2) below and above 0."""
         doubt = self.ranges(affine, hinges, error)[2]
-        known = len(hinges)
-        affine, deltas = affine.T + hinges.T @ self.affine[:known], hinges.T @ self.deltas[:known]
+        matrix, known = hinges.dense(), hinges.live
+        affine, deltas = affine.T + matrix.T @ self.affine[:known], matrix.T @ self.deltas[:known]
         below, above = slopes.T
         width = high - low
         chord = (above * high - below * low) / width

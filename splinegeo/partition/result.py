@@ -14,7 +14,8 @@ from splinegeo._types import Array
 from splinegeo._validate import real_array
 from splinegeo.descriptors import Summary, image_areas, nu, output_densities, psi, rank, summarize, weighted_histogram
 from splinegeo.domains import Box, Polygon, Slice
-from splinegeo.networks import SplineNetwork, to_arrays
+from splinegeo.networks import SplineNetwork
+from splinegeo.networks.arrays import same_network
 from splinegeo.partition.boundary import Boundary, decision_boundary
 from splinegeo.partition.enumerate import LARGE, Problem
 from splinegeo.partition.frame import Frame
@@ -326,7 +327,7 @@ class Partition:
                 (self.domain, self.slice, self.complete, self.stop_reason, self.output_exponent)
                 == (other.domain, other.slice, other.complete, other.stop_reason, other.output_exponent)
             )
-            and _same_network(self.network, other.network)
+            and same_network(self.network, other.network)
         )
 
     __hash__ = None  # type: ignore[assignment]
@@ -392,11 +393,6 @@ class Partition:
     @cached_property
     def _pattern_index(self) -> dict[bytes, int]:
         return {row.tobytes(): k for k, row in enumerate(self.packed_patterns)}
-
-
-def _same_network(a: SplineNetwork, b: SplineNetwork) -> bool:
-    mine, theirs = to_arrays(a), to_arrays(b)
-    return mine.keys() == theirs.keys() and all(np.array_equal(mine[k], theirs[k]) for k in mine)
 
 
 def _frozen(array: Array) -> Array:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from splinegeo._jit import kernel
 from splinegeo.partition.callback import call
 from splinegeo.partition.memory import part, view
 from splinegeo.partition.plan import TINY
 from splinegeo.partition.rows import FAST, UNIT, refresh
-from splinegeo.partition.state import ASKED, BIGGEST, NEAR, REACH, ROUNDING
+from splinegeo.partition.state import ASKED, BIGGEST, N_VERTICES, NEAR, REACH, ROUNDING
 
 SIGNS, VERTEX = 0, 1  # what a question is about
 UNDECIDED, FAILED = 2, 3
@@ -28,6 +30,8 @@ def row_error(t, level, r):
 def sign(t, ask, level, p, v, r):
     """Sign (-1, 0, 1) of row r at vertex v of the current polygon, stored in row p; FAILED if the judge failed."""
     s = _filtered(t, level, p, r)
+    if s == UNDECIDED and _vanishes(t, level, p, p - 1 if v > 0 else p + view(t, "scalars")[N_VERTICES] - 1, r):
+        return 0
     if s == UNDECIDED and not view(t, "has_table")[v] and refresh(t, level):
         s = _filtered(t, level, p, r)
     return _asked(t, ask, level, p, v, r) if s == UNDECIDED else s
@@ -55,6 +59,46 @@ def _filtered(t, level, p, r):
     if z < -bound:
         return -1
     return UNDECIDED
+
+
+@kernel(inner=True)
+def _vanishes(t, level, p, before, r):
+    """Whether nothing that row r reads is left at the vertex in row p, that after row ``before``: no bound tells.
+
+    Such are comparisons of rectified entries: of two that are off, or of one that is off and one whose kink the vertex
+    lies on; and comparisons of the winners of such.
+    """
+    constant, g, slopes, bits = view(t, "constant"), view(t, "weights"), view(t, "slopes"), view(t, "bits")
+    block_start, block_source, block_offset = view(t, "block_start"), view(t, "block_source"), view(t, "block_offset")
+    offsets = view(t, "offsets")
+    total = constant.shape[0] // 3
+    # With errors in the weights a zero among them may stand for something else.
+    if view(t, "row_slack")[r] != 0.0 or constant[r] != 0.0 or constant[total + r] != 0.0:
+        return False
+    if constant[2 * total + r] != 0.0:
+        return False
+    lo, n = offsets[level], offsets[level + 1] - offsets[level]
+    for block in range(block_start[level], block_start[level + 1]):
+        source = block_source[block]
+        first, last = offsets[source], offsets[source + 1]
+        for j in range(first, last):
+            if g[block_offset[block] + (j - first) * n + r - lo] == 0.0 or slopes[j, np.uint64(bits[j])] == 0.0:
+                continue
+            if not (_on_kink(t, p, before, j) or _vanishes(t, source, p, before, j)):
+                return False
+    return True
+
+
+@kernel(inner=True)
+def _on_kink(t, p, before, j):
+    """Whether the vertex in row p was made on the kink of hinge j, or lies between edges of which one is on it."""
+    twin, poly_i = view(t, "twin"), view(t, "poly_i")
+    hinges = twin.shape[0]
+    for k in range(4):
+        line = poly_i[before, 3] if k == 2 else poly_i[p, k]
+        if line >= 0 and line < hinges and twin[line] == twin[j]:
+            return True
+    return False
 
 
 @kernel(inner=True)

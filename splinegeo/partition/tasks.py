@@ -19,11 +19,13 @@ from splinegeo.partition.arguments import Reduction
 from splinegeo.partition.enumerate import LARGE, Problem, Task, subtrees
 from splinegeo.partition.exact import ExactNetwork
 from splinegeo.partition.frame import Frame
+from splinegeo.partition.live import Reduced
 from splinegeo.partition.lowering import Lowered, lower
 from splinegeo.partition.normal_form import Level
 from splinegeo.partition.outline import Outline
 from splinegeo.partition.outputs import Outputs
-from splinegeo.partition.reduce import Reduced, Reducer, TooLarge, refold
+from splinegeo.partition.reduce import Reducer, TooLarge
+from splinegeo.partition.refold import refold
 
 REROOT = 6  # times fewer live hinges before a reduction is reduced further
 LEAF = 320  # live hinges that the walk is given at a time
@@ -47,7 +49,7 @@ def tasks(
         yield from subtrees(Problem.of(network, origin, basis, corners), start)
         return
     frame = Frame.of(corners)
-    lowered = lower(network)
+    lowered = lower(network, origin, basis)
     exact = ExactNetwork(lowered.network, origin, basis, frame)
     cutter = _Cutter(
         network, lowered, exact, Reducer(exact, memory=options.memory, device=options.device), ThreadpoolController()
@@ -109,6 +111,7 @@ class _Cutter:
             outline,
             reduced.folded,
             outputs,
+            reduced.probes,
         )
 
     @staticmethod

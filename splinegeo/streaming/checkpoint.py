@@ -20,7 +20,7 @@ from splinegeo.streaming.state import State
 
 KIND = "checkpoint"
 # To be raised whenever tasks are cut differently or other things are added up: an old file then does not fit.
-GENERATION = 1
+GENERATION = 2
 
 
 class CheckpointMismatch(InvalidArgument):

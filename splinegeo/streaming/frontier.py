@@ -24,7 +24,8 @@ PAIRS = 1024  # compared exactly at a time
 class Outline:
     """The half-edges of one task whose other side lies in another task, and the maps of the regions behind them."""
 
-    keys: Array  # (F,) uint64
+    sure: Array  # uint64 keys of the half-edges whose maps on both sides are known to be different
+    keys: Array  # (F,) uint64 of the others
     pieces: Array  # (F,) part of a linear region of the task that the half-edge belongs to
     n_pieces: int
     n_linear: int  # parts of linear regions in the task, those that do not touch its outline included
@@ -60,7 +61,7 @@ class Frontier:
         self._setting: Setting | None = None
 
     def __len__(self) -> int:
-        return len(self._where) if self.linear else len(self._open)
+        return len(self._where) + len(self._open)
 
     def add(self, keys: Array) -> None:
         """Take in the keys (F,) of a task's outline."""
@@ -75,9 +76,19 @@ class Frontier:
         self._parents += range(start, start + outline.n_pieces)
         new = _Waiting(start + outline.pieces, outline.marks, outline.errors, outline.patterns)
         pairs: list[tuple[_Waiting, int, int]] = []
+        # One side that knows is enough.
+        for key in outline.sure.tolist():
+            if key in self._open:
+                self._open.remove(key)
+            elif self._where.pop(key, None) is None:
+                self._open.add(key)
+                continue
+            self.n_matched += 1
         for k, key in enumerate(outline.keys.tolist()):
-            other = self._where.pop(key, None)
-            if other is None:
+            if key in self._open:
+                self._open.remove(key)
+                self.n_matched += 1
+            elif (other := self._where.pop(key, None)) is None:
                 self._where[key] = new, k
             else:
                 pairs.append((*other, k))
@@ -114,13 +125,15 @@ class Frontier:
     def arrays(self) -> dict[str, Array]:
         """What it takes to go on later, in the order of the keys."""
         counts = np.array([self.n_matched, self.n_linear], np.int64)
+        apart = np.array(sorted(self._open), np.uint64)
         if not self.linear:
-            return {"counts": counts, "keys": np.array(sorted(self._open), np.uint64)}
+            return {"counts": counts, "keys": apart}
         keys = sorted(self._where)
         entries = [self._where[key] for key in keys]
         roots = np.array([self._root(int(w.nodes[i])) for w, i in entries], np.int64)
         return {
             "counts": counts,
+            "sure": apart,
             "keys": np.array(keys, np.uint64),
             "pieces": np.unique(roots, return_inverse=True)[1].astype(np.int64),
             "marks": np.stack([w.marks[i] for w, i in entries]) if entries else np.zeros((0, 0)),
@@ -141,6 +154,7 @@ class Frontier:
         if not self.linear:
             self._open = set(keys)
             return
+        self._open = set(arrays["sure"].tolist())
         n = len(keys)
         if any(len(arrays[name]) != n for name in ("pieces", "marks", "errors", "patterns")):
             raise ValueError("arrays of the outline do not belong together")

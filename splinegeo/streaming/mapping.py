@@ -8,7 +8,8 @@ import numpy as np
 
 from splinegeo._types import Array
 from splinegeo.partition.enumerate import Problem
-from splinegeo.partition.merging import labels_by_graph, linear_labels
+from splinegeo.partition.flips import different_across, different_within
+from splinegeo.partition.merging import components, linear_labels, same_by_graph
 from splinegeo.partition.setting import Setting
 from splinegeo.streaming.regions import TaskRegions
 
@@ -27,8 +28,20 @@ def linear_within(regions: TaskRegions, sides: Array) -> tuple[Array, int]:
         return np.zeros(0, np.int64), 0
     if len(regions.maps):
         return linear_labels(problem, regions.bits, regions.maps, regions.noise, sides)
-    packed = problem.patterns(regions.bits)
-    return labels_by_graph(setting_of(problem), packed, regions.sigma, sigma_errors(regions), sides)
+    left = sides[~different_within(problem, regions.bits, sides)]
+    used, left = np.unique(left, return_inverse=True)  # patterns of large networks are long
+    packed = problem.patterns(regions.bits[used])
+    sigma, errors = regions.sigma[used], sigma_errors(regions)[used]
+    same = same_by_graph(setting_of(problem), packed, sigma, errors, left.reshape(-1, 2))
+    return components(used[same], len(regions))
+
+
+def surely_across(regions: TaskRegions, owners: Array, chosen: Array) -> Array:
+    """Whether (n,) the maps on both sides of the chosen half-edges (n,) on a task's outline are known to differ."""
+    if not regions.problem.part:
+        return np.zeros(len(chosen), np.bool_)
+    labels, keys = regions.labels[chosen], regions.keys[chosen]
+    return different_across(regions.problem, regions.bits, owners[chosen], labels, keys)
 
 
 def sigma_errors(regions: TaskRegions) -> Array:
@@ -78,5 +91,6 @@ def same_maps(setting: Setting, patterns: Array, others: Array) -> Array:
     sides = np.stack([np.arange(n), n + np.arange(n)], 1)
     both, none = np.concatenate([patterns, others]), np.zeros(2 * n)
     # Without numbers to tell maps apart by, all is left to the structure and to exact arithmetic.
-    labels, _ = labels_by_graph(setting, both, np.zeros((2 * n, 2)), none, sides)
-    return np.asarray(labels[:n] == labels[n:])
+    same = np.zeros(n, bool)
+    same[same_by_graph(setting, both, np.zeros((2 * n, 2)), none, sides)[:, 0]] = True
+    return same

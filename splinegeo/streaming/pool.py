@@ -7,6 +7,7 @@ thread behind that waits for ever. How far the threads run ahead is bounded in t
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -75,6 +76,7 @@ class Pool(Generic[T]):
         self._budget = budget
         self._ahead_bytes = min(AHEAD_BYTES, (budget.memory or NO_LIMIT) // 2)
         self._clock: Clock | None = None
+        self._compiled = False
         self._control = np.zeros(2, np.int64)
         self._change = threading.Condition()
         self._window: deque[Job[T]] = deque()  # begun or waiting, in order
@@ -90,15 +92,16 @@ class Pool(Generic[T]):
         Raises:
             Stopped: the budget is spent, or ``interrupted()`` says so.
         """
+        if self._clock is None:
+            self._clock = Clock(self._budget)
         while True:
             pulled = False
-            while not (pulled and self._window[0].done) and self._room():
+            while not (pulled and (self._window[0].done or self._clock.reason(0))) and self._room():
                 pulled = self._pull() or pulled
             if not self._window:
                 return None
             if interrupted():
                 raise Stopped("interrupted")
-            assert self._clock is not None
             with self._change:
                 reason = self._clock.reason(sum(job.size for job in self._window))
                 if reason:
@@ -140,12 +143,14 @@ class Pool(Generic[T]):
         if task is None:
             self._exhausted = True
             return False
-        if self._clock is None:
+        if not self._compiled:
+            self._compiled = True
             announce(kernel.walk)
-            worker = Worker(task.problem, self._control)
+            worker, before = Worker(task.problem, self._control), time.monotonic()
             worker.compile()
             self._spare.append((task.problem, worker))
-            self._clock = Clock(self._budget)  # compiling is not what a budget is for
+            if self._clock is not None:
+                self._clock.excuse(before)  # compiling is not what a budget is for
         job: Job[T] = Job(task, (self._budget.regions or NO_LIMIT) + 1)
         with self._change:
             self._window.append(job)

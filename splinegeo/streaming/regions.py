@@ -26,6 +26,7 @@ class TaskRegions:
     xy: Array  # (C, 2) in the problem's frame
     spread: Array  # (C,) bound on the doubt in a corner, relative to the frame
     corners: Array  # (C, 2) in slice coordinates
+    labels: Array  # (C,) of the edge behind each corner in parts of a larger problem, see `memory`; else (0,)
     keys: Array  # (C,) uint64 of the half-edge behind each corner; 0 on the domain's boundary
     twin: Array  # (C,) the half-edge on the other side; -1 on the domain's boundary, -2 in another task
     sigma: Array  # (N, 2) singular values in slice coordinates
@@ -57,6 +58,7 @@ class TaskRegions:
             arrays["xy"],
             arrays["spread"],
             corners,
+            arrays["label"],
             arrays["key"],
             arrays["twin"],
             arrays["sigma"],

@@ -13,7 +13,7 @@ from splinegeo.partition.geometry import inner_points
 from splinegeo.partition.link import BOUNDARY, UNMATCHED
 from splinegeo.streaming.frontier import Outline
 from splinegeo.streaming.histograms import Bins
-from splinegeo.streaming.mapping import Marks, linear_within
+from splinegeo.streaming.mapping import Marks, linear_within, surely_across
 from splinegeo.streaming.raster import COUNT, QUANTITIES, Grid
 from splinegeo.streaming.regions import TaskRegions
 from splinegeo.streaming.sums import MomentSums
@@ -164,10 +164,13 @@ def _outline(marks: Marks, regions: TaskRegions, open_: Array) -> Outline:
     owners = regions.owners()
     first = np.nonzero(regions.twin > np.arange(len(regions.twin)))[0]
     labels, count = linear_within(regions, np.stack([owners[first], owners[regions.twin[first]]], 1))
+    sure = surely_across(regions, owners, open_)
+    keys, open_ = regions.keys[open_[sure]], open_[~sure]
     behind, which = np.unique(owners[open_], return_inverse=True)
     values, errors = marks.of(regions, behind)
     pieces, place = np.unique(labels[behind], return_inverse=True)
     return Outline(
+        sure=keys,
         keys=regions.keys[open_],
         pieces=place[which],
         n_pieces=len(pieces),

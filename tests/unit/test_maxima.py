@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from itertools import combinations
 
 import numpy as np
@@ -12,9 +14,16 @@ from torch import nn
 import splinegeo as sg
 from splinegeo._types import Array
 from splinegeo.networks.graph import Input, Linear, Maximum, SplineNetwork
-from splinegeo.networks.tournament import winners
+from splinegeo.networks.tournament import canonical_bits, contenders, winners
+from splinegeo.partition.classes import function_classes
+from splinegeo.partition.exact import ExactNetwork
+from splinegeo.partition.frame import Frame
+from splinegeo.partition.judge import Judge
 from splinegeo.partition.lowering import lower
-from splinegeo.testing import assert_watertight, mlp, pattern_bits
+from splinegeo.testing import assert_maps, assert_watertight, mlp, pattern_bits
+from tests.oracles.compare import assert_equals_oracle
+from tests.oracles.parts import reduced
+from tests.oracles.rational import exact_partition
 
 BOX = sg.Box([-2, -2], [2, 2])
 
@@ -171,3 +180,135 @@ def test_regions_within_a_budget_are_whole(regions: int) -> None:
     for pattern, area in zip(part.packed_patterns, part.volumes, strict=True):
         assert areas[bytes(pattern)] == pytest.approx(area, rel=1e-9)
     assert_watertight(part)
+
+
+class _Channels(nn.Module):
+    """The largest channel."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.amax(1)
+
+
+def pooled(kind: str, seed: int = 0) -> nn.Module:
+    """Pools over 4 x 5 images: of affine functions, of rectified ones, twice; with padding, dead and equal channels."""
+    torch.manual_seed(seed)
+    layers: list[nn.Module] = {
+        "affine": [nn.Conv2d(1, 2, 2), nn.MaxPool2d(2, 1), nn.Flatten(), nn.Linear(12, 2)],
+        "rectified": [nn.Conv2d(1, 2, 2), nn.ReLU(), nn.MaxPool2d(2, 1), nn.Flatten(), nn.Linear(12, 2)],
+        "padded": [nn.Conv2d(1, 1, 3, padding=1), nn.ReLU(), nn.MaxPool2d(3, 2, 1), nn.Conv2d(1, 1, 2), nn.ReLU()],
+        "twice": [
+            nn.Conv2d(1, 1, 2),
+            nn.ReLU(),
+            nn.MaxPool2d(2, 1),
+            nn.Conv2d(1, 2, 2),
+            nn.ReLU(),
+            nn.MaxPool2d((1, 2)),
+        ],
+        "channels": [nn.Conv2d(1, 4, 2), nn.ReLU(), _Channels(), nn.Flatten(), nn.Linear(12, 2), nn.ReLU()],
+    }[kind]
+    net = nn.Sequential(*layers).double()
+    with torch.no_grad():
+        for first in (layer for layer in layers if isinstance(layer, nn.Conv2d) and layer.out_channels > 1):
+            first.bias[0] = -9.0 if seed % 2 else first.bias[0]  # dead, or nearly
+            if first.out_channels == 4:
+                first.weight[2:], first.bias[2:] = first.weight[:2].clone(), first.bias[:2].clone()
+    return net
+
+
+def bordered(value: float, seed: int = 0) -> sg.Slice:
+    """Images 4 x 5 that are constant but for 2 x 2 pixels, of which two are the same."""
+    rng = np.random.default_rng(seed)
+    origin, basis = np.full((4, 5), value), np.zeros((4, 5, 2))
+    origin[1:3, 2:4], basis[1:3, 2:4] = rng.normal(size=(2, 2)), rng.normal(size=(2, 2, 2))
+    origin[2, 3], basis[2, 3] = origin[1, 2], basis[1, 2]
+    return sg.Slice(origin.ravel(), basis.reshape(20, 2))
+
+
+@contextmanager
+def questions() -> Iterator[list[int]]:
+    """The levels of which a sign was asked."""
+    asked: list[int] = []
+    signs = Judge.signs
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Judge, "signs", lambda self, vertex, level: asked.append(level) or signs(self, vertex, level))
+        yield asked
+
+
+@pytest.mark.parametrize("border", [0.0, 0.375])
+@pytest.mark.parametrize("kind", ["affine", "rectified", "padded", "twice", "channels"])
+def test_ties_on_constant_borders(kind: str, border: float) -> None:
+    """The oracle's partition, directly and in parts."""
+    seed = int(border > 0)
+    network, plane = sg.capture(pooled(kind, seed), (1, 4, 5)), bordered(border, seed)
+    exact = exact_partition(network, BOX.vertices.tolist(), plane.origin, plane.basis)
+    for leaf in (None, 8):
+        with nullcontext() if leaf is None else reduced(leaf):
+            part = sg.partition(network, BOX, plane)
+        assert_equals_oracle(part, exact)
+        assert_watertight(part)
+        assert_maps(part)
+
+
+@pytest.mark.parametrize("leaf", [None, 1000])
+@pytest.mark.parametrize("border", [0.0, 0.375])
+def test_ties_of_dead_and_equal_entries_need_no_exact_arithmetic(border: float, leaf: int | None) -> None:
+    """In windows of two nothing else is special: both entries equal, both off, or one off where the other begins."""
+    torch.manual_seed(3)
+    layers = nn.Conv2d(1, 3, 2), nn.ReLU(), nn.MaxPool2d((1, 2)), nn.Flatten(), nn.Linear(18, 2), nn.ReLU()
+    network = sg.capture(nn.Sequential(*layers).double(), (1, 4, 5))
+    # Unequal pixels: equal hinges would share their kinks, and that does need it.
+    plane = bordered(border)
+    plane = sg.Slice(plane.origin, plane.basis + np.eye(20)[:, [13]] * [0.5, -0.25])
+    with nullcontext() if leaf is None else reduced(leaf), questions() as asked:
+        part = sg.partition(network, BOX, plane)
+    assert part.n_regions > 50
+    assert not asked
+
+
+@pytest.mark.parametrize("k", range(2, 10))
+def test_equal_entries_may_stay_away(k: int) -> None:
+    """All bits are the same without all but one of each set of equal entries."""
+    rng = np.random.default_rng(k)
+    numbers = rng.integers(0, k, (300, k))
+    node = Maximum("max", 300, (0,), np.arange(300 * k).reshape(300, k))
+    there = contenders(numbers)
+    for row, kept in zip(numbers, there, strict=True):
+        assert sorted(row[kept]) == sorted(set(row.tolist()))
+    x = rng.normal(size=(20, 300, k))
+    values = np.take_along_axis(x, np.broadcast_to(numbers, x.shape), 2)
+    alone = np.where(there, values, -np.inf)
+    assert (canonical_bits(node, alone.reshape(20, -1)) == canonical_bits(node, values.reshape(20, -1))).all()
+
+
+@pytest.mark.parametrize("kind", ["affine", "padded", "twice", "channels"])
+@pytest.mark.parametrize("border", [0.0, 0.375])
+def test_units_of_one_class_are_one_function(kind: str, border: float) -> None:
+    """In exact arithmetic, at points of the plane; and there are classes of many units."""
+    network, plane = sg.capture(pooled(kind), (1, 4, 5)), bordered(border)
+    classes = function_classes(network, plane.origin, plane.basis)
+    # The network without maxima, asked for its affine nodes and knots at random points.
+    exact = ExactNetwork(lower(network).network, plane.origin, plane.basis, Frame.of(BOX.vertices))
+    nodes = {(n.name, type(n)): i for i, n in enumerate(exact.network.nodes)}
+    several = 0
+    for point in np.random.default_rng(0).integers(-64, 65, (5, 2)).tolist():
+        coordinates, one = exact.at((*point, 64))
+        values = []
+        for i, node in enumerate(exact.network.nodes):
+            x = [values[j] for j in node.inputs]
+            if i == 0:
+                values.append(exact.latent(coordinates, one))
+            elif hasattr(node, "slopes"):
+                above = exact.above(i, x[0], one)
+                values.append(exact.knot(i, x[0], [sum(row[0] > 0 for row in unit) for unit in above], one))
+            else:
+                values.append(exact.apply(i, x, one))
+        for node, numbers in zip(network.nodes, classes, strict=True):
+            if isinstance(node, Maximum) or not len(numbers):
+                continue
+            rows = values[nodes[node.name, type(node)]].rows
+            for number in set(numbers.tolist()):
+                same = {rows[unit] for unit in np.nonzero(numbers == number)[0]}
+                assert len(same) == 1
+                assert number or same == {(0,)}
+            several += len(numbers) - len(set(numbers.tolist()))
+    assert several > 50

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial, reduce
 from operator import xor
 
@@ -16,28 +15,20 @@ import splinegeo as sg
 from benchmarks.nets import REGIONS, WIDTHS, make_network
 from splinegeo._types import Array
 from splinegeo.networks.graph import SplineNetwork
-from splinegeo.partition import result, tasks
+from splinegeo.partition import tasks
 from splinegeo.partition.enumerate import NO_LIMIT, Worker
 from splinegeo.partition.exact import ExactNetwork
 from splinegeo.partition.reduce import Reducer
 from splinegeo.partition.relaxation import Relaxation
+from splinegeo.partition.windows import Windows
 from splinegeo.testing import assert_maps, assert_watertight, mlp
 from tests.oracles.compare import assert_equals_oracle
 from tests.oracles.families import FAMILIES, Case, make_case
 from tests.oracles.modules import KINDS, MODULES, make_module_case
+from tests.oracles.parts import reduced
 from tests.oracles.rational import exact_partition
 
 BOX = sg.Box([-2, -2], [2, 2])
-
-
-@contextmanager
-def reduced(leaf: int) -> Iterator[None]:
-    """Every network counts as large, and parts have no more than ``leaf`` live hinges where cuts can do that."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tasks, "LARGE", 0)
-        patch.setattr(result, "LARGE", 0)
-        patch.setattr(tasks, "LEAF", leaf)
-        yield
 
 
 def both(case: Case, leaf: int) -> tuple[sg.Partition, sg.Partition]:
@@ -205,7 +196,7 @@ def test_ranges_hold(seed: int) -> None:
         values[2] *= scale
         error = np.full((2, 30), 1e-15)
         z = points @ values[:3] + hinges[:, :known] @ values[3:]
-        low, high, slop = relaxation.ranges(values[:3], values[3:], error)
+        low, high, slop = relaxation.ranges(values[:3], Windows.whole(values[3:]), error)
         assert (low <= z).all()
         assert (z <= high).all()
         assert (slop >= error[0]).all()
@@ -213,7 +204,8 @@ def test_ranges_hold(seed: int) -> None:
         live = np.nonzero((low < 0) & (high > 0))[0]
         slopes = rng.choice([0.0, 0.25, 1.0, -1.0], (len(live), 2))
         slopes[:, 1] += slopes[:, 0] == slopes[:, 1]
-        relaxation.add(values[:3, live], values[3:, live], error[:, live], low[live], high[live], slopes)
+        inputs = Windows.whole(values[3:, live])
+        relaxation.add(values[:3, live], inputs, error[:, live], low[live], high[live], slopes)
         at = z[:, live]
         hinges = np.concatenate([hinges, np.where(at > 0, slopes[:, 1], slopes[:, 0]) * at], 1)
         widths.append(hinges.shape[1])

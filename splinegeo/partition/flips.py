@@ -1,0 +1,216 @@
+"""Whether a unit's change of sides changes the outputs: derivatives by hinges, with bounds on their errors.
+
+Two regions on both sides of one hinge's kink have maps that differ by the outer product of what the outputs take of
+the hinge and of the kink's normal. In the difference of two maps the terms that they share leave their rounding errors;
+the first factor has no such terms. One pass from a random combination of the outputs downwards gives it for all hinges
+of a region at once. A derivative that is further from zero than its error proves maps to be different; the others prove
+nothing.
+
+Hinges on the outline of a part have fixed sides there and are folded into the rest; `Level.probes` keep what each row
+takes of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from splinegeo._jit import kernel
+from splinegeo._types import Array
+from splinegeo.partition.normal_form import Level
+from splinegeo.partition.outline import Outline
+from splinegeo.partition.rows import FAST, UNIT
+
+if TYPE_CHECKING:
+    from splinegeo.partition.enumerate import Problem
+
+TINY = 1e-290
+
+
+@dataclass(frozen=True, eq=False)
+class Derivatives:
+    """Of a random combination of the outputs, by the hinges that these read themselves; and the outline's probes."""
+
+    combination: Array  # (rows,) of ones and minus ones
+    direct: Array  # (H,)
+    direct_error: Array  # (L,) bound on the error of an entry, by level
+    widest: Array  # (blocks,) the largest absolute column sum of a block
+    probes: Array  # (R, K) what rows take of the hinges on the outline
+    probe_slack: Array  # (R,) error of an entry
+    labels: dict[int, int]  # of the outline's edges that are a single hinge's kink, the column of `probes`
+
+    @classmethod
+    def of(cls, levels: list[Level], plan: dict[str, Array], outline: Outline, probes: tuple[int, ...]) -> Derivatives:
+        """From levels that `plan.build` has scaled; ``probes`` are the breakpoints of their probes."""
+        offsets, last = plan["offsets"], levels[-1]
+        w = np.random.default_rng(0).choice([-1.0, 1.0], last.n)
+        direct, error = np.zeros(int(offsets[-2])), np.zeros(len(levels) - 1)
+        for k, block in last.blocks.items():
+            direct[offsets[k] : offsets[k + 1]] = w @ block
+            rounding = (last.n + 4) * UNIT * np.abs(block).sum(0).max(initial=0.0)
+            error[k] = 1.01 * (rounding + last.slack.sum()) + TINY
+        widest = [float(np.abs(b).sum(0).max(initial=0.0)) for lv in levels for _, b in sorted(lv.blocks.items())]
+        column = {name: k for k, name in enumerate(probes)}
+        hinges = int(offsets[-2])
+        return cls(
+            w,
+            direct,
+            error,
+            np.array(widest),
+            np.concatenate([lv.probes if len(probes) else np.zeros((lv.n, 0)) for lv in levels]),
+            np.concatenate([lv.probe_slack for lv in levels]),
+            {hinges + e: column[name] for e, name in enumerate(outline.sides) if name in column},
+        )
+
+
+@kernel(FAST, inner=True)
+def _dot(x, y):
+    total = 0.0
+    for i in range(x.shape[0]):
+        total += x[i] * y[i]
+    return total
+
+
+@kernel(inner=True)
+def _backward(
+    offsets, block_start, block_source, block_offset, weights, slopes, steep_max, row_slack,
+    widest, direct, direct_error, bits, v, u, error,
+):  # fmt: skip
+    """Derivatives by the hinges' values, v (H,), and by their pre-activations, u (H,), under activations ``bits``.
+
+    error (L, 2) bounds the errors of v and of u, level by level.
+    """
+    levels = offsets.shape[0] - 2
+    for j in range(v.shape[0]):
+        v[j] = direct[j]
+    for level in range(levels):
+        error[level, 0] = direct_error[level]
+    for level in range(levels - 1, -1, -1):
+        lo, hi = offsets[level], offsets[level + 1]
+        largest, doubt = 0.0, 0.0
+        for j in range(lo, hi):
+            u[j] = v[j] * slopes[j, np.int64(bits[j])]
+            largest = max(largest, abs(u[j]))
+            doubt += row_slack[j] * abs(u[j])
+        e = 1.01 * (error[level, 0] * steep_max[level] + 2.0 * UNIT * largest)
+        error[level, 1] = e
+        for block in range(block_start[level], block_start[level + 1]):
+            source = block_source[block]
+            first, last = offsets[source], offsets[source + 1]
+            if largest > 0.0:
+                for j in range(first, last):
+                    place = block_offset[block] + (j - first) * (hi - lo)
+                    v[j] += _dot(weights[place : place + hi - lo], u[lo:hi])
+            rounding = (hi - lo + 8.0) * UNIT * largest
+            error[source, 0] += 1.01 * (widest[block] * (e + rounding) + doubt + (hi - lo) * TINY)
+
+
+@kernel()
+def _matters(graph, bits, regions, starts, flips, sure):
+    """For flips[starts[k] : starts[k + 1]], hinges that change sides across edges of regions[k], whether it matters."""
+    hinges = graph[5].shape[0]
+    v, u, active = np.zeros(hinges), np.zeros(hinges), np.zeros(hinges, np.int8)
+    error = np.zeros((graph[0].shape[0], 2))
+    level_of = np.zeros(hinges, np.int64)
+    for level in range(graph[0].shape[0] - 2):
+        level_of[graph[0][level] : graph[0][level + 1]] = level
+    for k in range(regions.shape[0]):
+        if starts[k] == starts[k + 1]:
+            continue
+        for j in range(hinges):
+            active[j] = (bits[regions[k], j >> 3] >> np.uint8(j & 7)) & 1
+        _backward(*graph, active, v, u, error)
+        for e in range(starts[k], starts[k + 1]):
+            j = flips[e]
+            sure[e] = abs(v[j]) > 1.01 * error[level_of[j], 0]
+
+
+@kernel()
+def _probed(graph, bits, regions, columns, combination, probes, probe_slack, sure):
+    """The same for edges of ``regions`` that are kinks of the probes ``columns``."""
+    offsets = graph[0]
+    hinges, levels = graph[5].shape[0], offsets.shape[0] - 2
+    v, u, active = np.zeros(hinges), np.zeros(hinges), np.zeros(hinges, np.int8)
+    error = np.zeros((levels + 1, 2))
+    before = -1
+    for e in range(regions.shape[0]):
+        if regions[e] != before:
+            before = regions[e]
+            for j in range(hinges):
+                active[j] = (bits[before, j >> 3] >> np.uint8(j & 7)) & 1
+            _backward(*graph, active, v, u, error)
+        total, doubt, size = 0.0, 0.0, 0.0
+        for r in range(probes.shape[0]):
+            x = probes[r, columns[e]]
+            y = u[r] if r < hinges else combination[r - hinges]
+            total += x * y
+            size += abs(x * y)
+            doubt += probe_slack[r] * abs(y)
+        for level in range(levels):
+            for r in range(offsets[level], offsets[level + 1]):
+                doubt += error[level, 1] * (abs(probes[r, columns[e]]) + probe_slack[r])
+        sure[e] = abs(total) > 1.02 * (doubt + (probes.shape[0] + 8.0) * UNIT * size) + probes.shape[0] * TINY
+
+
+def _graph(problem: Problem) -> tuple[Array, ...]:
+    names = ("offsets", "block_start", "block_source", "block_offset", "weights", "slopes", "steep_max", "row_slack")
+    of = problem.derivatives
+    assert of is not None
+    return (*(problem.plan[name] for name in names), of.widest, of.direct, of.direct_error)
+
+
+def different_within(problem: Problem, bits: Array, sides: Array) -> Array:
+    """Whether (M,) the maps of two regions with an edge in common, sides (M, 2), are proved to be different.
+
+    bits (N, .) are packed activations of the problem's hinges.
+    """
+    sure = np.zeros(len(sides), np.bool_)
+    if not len(sides) or not len(problem.bits):
+        return sure
+    a, b = bits[sides[:, 0]], bits[sides[:, 1]]
+    change = a ^ b
+    single = np.nonzero(np.bitwise_count(change).sum(1) == 1)[0]
+    byte = change[single].argmax(1)
+    hinge = 8 * byte + np.log2(change[single, byte]).astype(np.int64)
+    # Of two regions that differ by one hinge one has an even number of active ones: those serve all edges.
+    odd = np.bitwise_count(a[single]).sum(1) % 2
+    region = np.where(odd == 0, sides[single, 0], sides[single, 1])
+    order = np.argsort(region, kind="stable")
+    regions, counts = np.unique(region, return_counts=True)
+    found = np.zeros(len(single), np.bool_)
+    _matters(_graph(problem), bits, regions, np.r_[0, np.cumsum(counts)], hinge[order], found)
+    sure[single[order]] = found
+    return sure
+
+
+def different_across(problem: Problem, bits: Array, regions: Array, labels: Array, keys: Array) -> Array:
+    """Whether (F,) the maps on both sides of half-edges on the outline of a part are proved to be different.
+
+    Of each half-edge the region behind it, with packed activations bits (N, .), the label, and the key.
+    """
+    of = problem.derivatives
+    assert of is not None
+    sure = np.zeros(len(labels), np.bool_)
+    columns = np.array([of.labels.get(label, -1) for label in labels.tolist()], np.int64)
+    # The key of an edge is the hash of what vanishes there and of all else that is active: here, the probe and nothing.
+    some = np.nonzero((columns >= 0) & (_lonely_keys(problem, bits, regions, labels) == keys))[0]
+    if len(some):
+        some = some[np.argsort(regions[some], kind="stable")]
+        found = np.zeros(len(some), np.bool_)
+        arguments = of.combination, of.probes, of.probe_slack
+        _probed(_graph(problem), bits, regions[some], columns[some], *arguments, found)
+        sure[some] = found
+    return sure
+
+
+def _lonely_keys(problem: Problem, bits: Array, regions: Array, labels: Array) -> Array:
+    """Keys (F,) of half-edges on the outline if nothing but the outline's own hinges vanishes on them."""
+    plan, hinges = problem.plan, len(problem.bits)
+    behind, place = np.unique(regions, return_inverse=True)
+    active = np.unpackbits(bits[behind], axis=1, count=hinges, bitorder="little").astype(bool)
+    hashes = np.bitwise_xor.reduce(np.where(active, plan["hash_bit"], np.uint64(0)), axis=1, initial=np.uint64(0))
+    side = np.clip(labels - hinges, 0, len(plan["corner_hashes"]) - 1)
+    own = plan["corner_hashes"][side]
+    return hashes[place] ^ plan["base_hash"][1] ^ own[:, 0] ^ own[:, 1]
