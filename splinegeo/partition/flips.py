@@ -31,11 +31,11 @@ TINY = 1e-290
 
 @dataclass(frozen=True, eq=False)
 class Derivatives:
-    """Of a random combination of the outputs, by the hinges that these read themselves; and the outline's probes."""
+    """Of combinations of the outputs, by the hinges that these read themselves; and the outline's probes."""
 
-    combination: Array  # (rows,) of ones and minus ones
-    direct: Array  # (H,)
-    direct_error: Array  # (L,) bound on the error of an entry, by level
+    combinations: Array  # (3, rows) a random one, and the left singular vectors of the map in the middle
+    direct: Array  # (3, H)
+    direct_error: Array  # (3, L) bound on the error of an entry, by level
     widest: Array  # (blocks,) the largest absolute column sum of a block
     probes: Array  # (R, K) what rows take of the hinges on the outline
     probe_slack: Array  # (R,) error of an entry
@@ -45,12 +45,13 @@ class Derivatives:
     def of(cls, levels: list[Level], plan: dict[str, Array], outline: Outline, probes: tuple[int, ...]) -> Derivatives:
         """From levels that `plan.build` has scaled; ``probes`` are the breakpoints of their probes."""
         offsets, last = plan["offsets"], levels[-1]
-        w = np.random.default_rng(0).choice([-1.0, 1.0], last.n)
-        direct, error = np.zeros(int(offsets[-2])), np.zeros(len(levels) - 1)
+        random = np.random.default_rng(0).choice([-1.0, 1.0], (1, last.n))
+        w = np.concatenate([random, _singular_vectors(levels, plan["corners"])])
+        direct, error = np.zeros((3, int(offsets[-2]))), np.zeros((3, len(levels) - 1))
         for k, block in last.blocks.items():
-            direct[offsets[k] : offsets[k + 1]] = w @ block
-            rounding = (last.n + 4) * UNIT * np.abs(block).sum(0).max(initial=0.0)
-            error[k] = 1.01 * (rounding + last.slack.sum()) + TINY
+            direct[:, offsets[k] : offsets[k + 1]] = w @ block
+            rounding = (last.n + 4) * UNIT * (np.abs(w) @ np.abs(block)).max(1, initial=0.0)
+            error[:, k] = 1.01 * (rounding + np.abs(w) @ last.slack) + TINY
         widest = [float(np.abs(b).sum(0).max(initial=0.0)) for lv in levels for _, b in sorted(lv.blocks.items())]
         column = {name: k for k, name in enumerate(probes)}
         hinges = int(offsets[-2])
@@ -63,6 +64,19 @@ class Derivatives:
             np.concatenate([lv.probe_slack for lv in levels]),
             {hinges + e: column[name] for e, name in enumerate(outline.sides) if name in column},
         )
+
+
+def _singular_vectors(levels: list[Level], corners: Array) -> Array:
+    """Left singular vectors (2, rows) of the outputs' map in the middle of a polygon; rough ones will do."""
+    middle = (corners[:, :3] / corners[:, 2:3]).mean(0)
+    hinges: list[Array] = []
+    rows = np.zeros((0, 3))
+    for level in levels:
+        rows = level.constant + sum((b @ hinges[k] for k, b in level.blocks.items()), np.zeros((level.n, 3)))
+        above = rows @ middle > 0
+        hinges.append(np.where(above, level.slopes[:, 1], level.slopes[:, 0])[:, None] * rows)
+    vectors = np.linalg.svd(rows[:, :2], full_matrices=False)[0].T
+    return np.concatenate([vectors, np.zeros((2 - len(vectors), len(rows)))])
 
 
 @kernel(FAST, inner=True)
@@ -154,11 +168,62 @@ def _probed(graph, bits, regions, columns, combination, probes, probe_slack, sur
         sure[e] = abs(total) > 1.02 * (doubt + (probes.shape[0] + 8.0) * UNIT * size) + probes.shape[0] * TINY
 
 
-def _graph(problem: Problem) -> tuple[Array, ...]:
+@kernel()
+def _independent(graphs, constant, bits, combinations, sure):
+    """Whether the columns of A are proved to be independent on each region, or A not to be zero if it has one row."""
+    offsets = graphs[0][0]
+    hinges, levels = graphs[0][5].shape[0], offsets.shape[0] - 2
+    rows = constant.shape[0] // 3
+    slack = graphs[0][7]
+    v, u, active = np.zeros(hinges), np.zeros(hinges), np.zeros(hinges, np.int8)
+    error = np.zeros((levels + 1, 2))
+    g, doubt = np.zeros((2, 2)), np.zeros((2, 2))
+    for n in range(bits.shape[0]):
+        for j in range(hinges):
+            active[j] = (bits[n, j >> 3] >> np.uint8(j & 7)) & 1
+        for k in range(2):
+            if k == 0:
+                _backward(*graphs[0], active, v, u, error)
+            else:
+                _backward(*graphs[1], active, v, u, error)
+            for c in range(2):
+                total, size, e = 0.0, 0.0, 0.0
+                for level in range(levels + 1):
+                    inherited = error[level, 1] if level < levels else 0.0
+                    for r in range(offsets[level], offsets[level + 1]):
+                        x = constant[c * rows + r]
+                        y = u[r] if r < hinges else combinations[1 + k, r - hinges]
+                        total += x * y
+                        size += abs(x * y)
+                        e += slack[r] * (abs(y) + inherited) + inherited * abs(x)
+                g[k, c], doubt[k, c] = total, 1.02 * (e + (rows + 8.0) * UNIT * size) + rows * TINY
+        if combinations.shape[1] == 1:
+            sure[n] = abs(g[0, 0]) > doubt[0, 0] or abs(g[0, 1]) > doubt[0, 1]
+        else:
+            a, b, c, d = g[0, 0], g[0, 1], g[1, 0], g[1, 1]
+            ea, eb, ec, ed = doubt[0, 0], doubt[0, 1], doubt[1, 0], doubt[1, 1]
+            bound = abs(a) * ed + abs(d) * ea + ea * ed + abs(b) * ec + abs(c) * eb + eb * ec
+            bound += 4.0 * UNIT * (abs(a * d) + abs(b * c))
+            sure[n] = abs(a * d - b * c) > 1.01 * bound + TINY
+
+
+def _graph(problem: Problem, k: int = 0) -> tuple[Array, ...]:
     names = ("offsets", "block_start", "block_source", "block_offset", "weights", "slopes", "steep_max", "row_slack")
     of = problem.derivatives
     assert of is not None
-    return (*(problem.plan[name] for name in names), of.widest, of.direct, of.direct_error)
+    return (*(problem.plan[name] for name in names), of.widest, of.direct[k], of.direct_error[k])
+
+
+def surely_full_rank(problem: Problem, bits: Array) -> Array:
+    """Whether (N,) A is proved to have the rank that its shape (rows, 2) allows, under packed activations (N, .).
+
+    The determinant of two combinations of its rows is further from zero than its error.
+    """
+    sure = np.zeros(len(bits), np.bool_)
+    if problem.derivatives is not None:
+        graphs = _graph(problem, 1), _graph(problem, 2)
+        _independent(graphs, problem.plan["constant"], bits, problem.derivatives.combinations, sure)
+    return sure
 
 
 def different_within(problem: Problem, bits: Array, sides: Array) -> Array:
@@ -199,7 +264,7 @@ def different_across(problem: Problem, bits: Array, regions: Array, labels: Arra
     if len(some):
         some = some[np.argsort(regions[some], kind="stable")]
         found = np.zeros(len(some), np.bool_)
-        arguments = of.combination, of.probes, of.probe_slack
+        arguments = of.combinations[0], of.probes, of.probe_slack
         _probed(_graph(problem), bits, regions[some], columns[some], *arguments, found)
         sure[some] = found
     return sure

@@ -40,9 +40,6 @@ from splinegeo.partition.state import (
     STARTED,
 )  # fmt: skip
 
-# A singular value this many times above the error of the maps is not mistaken for zero; below, rows are made afresh.
-SURE = 1e6
-
 DONE, FULL, GROW, STOPPED, ERROR = range(5)
 
 
@@ -77,7 +74,7 @@ def _emit(t, base, nv):
         out_bits[n * width + k] = (words[k] * np.uint64(0x0102040810204080)) >> np.uint64(56)
     total = rows.shape[0] // 4
     s1, s2, noise = _describe(t, n_levels, lo, m)
-    if not min(s1, s2 if m > 1 else s1) > SURE * noise and refresh(t, n_levels):
+    if not min(s1, s2 if m > 1 else s1) > view(t, "sure")[0] * noise and refresh(t, n_levels):
         s1, s2, noise = _describe(t, n_levels, lo, m)
     sigma = view(t, "out_sigma")
     sigma[n, 0], sigma[n, 1] = s1, s2

@@ -36,6 +36,7 @@ PLAN = {
     "exact": (types.int8, 1),  # (L + 1,) floats compute every predicate of the level exactly
     "grid": (_F, 1),  # (L + 1,) half the smallest non-zero predicate there
     "loose": (_F, 1),  # (1,) a vertex known less well than this is rounded from its exact position
+    "sure": (_F, 1),  # (1,) singular values so many times above the error of the maps need no fresh rows
     "twin": (_I, 1),  # (H,) the hinge to which this one is proportional, or itself
     "twin_start": (_I, 1),  # (H + 1,) CSR: the hinges proportional to a representative, itself first
     "twin_index": (_I, 1),

@@ -18,6 +18,9 @@ TINY = 1e-300
 # That only has to be rare, and to leave room for the predicates' own error. Rows of a reduced network carry bounds that
 # are a hundred thousand times their error, and exact positions take long there.
 LOOSE, LOOSE_IN_PART = 1e-7, 1e-4
+# A singular value this many times above the error of the maps is not mistaken for zero; below, rows are made afresh. In
+# a part that would not help: the bound is that of the weights.
+SURE, SURE_IN_PART = 1e6, 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +81,7 @@ def build(levels: list[Level], frame: Frame, outline: Outline, folded: Folded) -
         "exact": exact,
         "grid": grid,
         "loose": np.array([LOOSE_IN_PART if folded.part else LOOSE]),
+        "sure": np.array([SURE_IN_PART if folded.part else SURE]),
         "twin": twin,
         "twin_start": np.r_[0, np.cumsum(np.bincount(twin, minlength=n_hinges))].astype(np.int64),
         "twin_index": order,

@@ -9,6 +9,7 @@ import numpy as np
 from flint import arb, ctx
 
 from splinegeo._types import Array
+from splinegeo.partition.flips import surely_full_rank
 from splinegeo.partition.maps import maps_of_patterns, unpack
 
 if TYPE_CHECKING:
@@ -60,10 +61,12 @@ def settle_parts(problem: Problem, sigma: Array, maps: Array, noise: Array, bits
     rows = int(problem.plan["offsets"][-1] - problem.plan["offsets"][-2])
     # An error of `noise` in every entry moves a singular value by at most its Frobenius norm.
     noise = noise * (np.sqrt(2.0 * rows) * problem.plan["column_scale"].max())
-    # Bounds of a reduced network are far above its errors; there they only have to tell a value from zero.
+    # Bounds of a reduced network are far above its errors; there values only have to be told from zero.
     factor = 2.0 if problem.part else 1e4
     with np.errstate(invalid="ignore"):
         doubtful = np.nonzero(~(sigma[:, min(2, rows) - 1] > factor * noise))[0]
+    if problem.part and len(doubtful):
+        doubtful = doubtful[~surely_full_rank(problem, bits[doubtful])]
     if not len(doubtful):
         return
     bound = rank_bounds(problem, bits[doubtful])

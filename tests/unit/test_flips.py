@@ -13,7 +13,8 @@ from splinegeo._types import Array
 from splinegeo.networks.graph import SplineNetwork
 from splinegeo.partition import merging, tasks
 from splinegeo.partition.enumerate import NO_LIMIT, Problem, Task, Worker
-from splinegeo.partition.flips import different_across, different_within
+from splinegeo.partition.flips import different_across, different_within, surely_full_rank
+from splinegeo.partition.ranks import exact_sigma
 from splinegeo.streaming.regions import TaskRegions
 from splinegeo.testing import mlp
 from tests.oracles.families import FAMILIES, make_case
@@ -124,3 +125,27 @@ def test_derivatives_across_the_outline(leaf: int, reroot: int, monkeypatch: pyt
     assert not any(same[k] and any(v) for k, v in said.items())
     assert all(same[k] or all(v) for k, v in said.items())
     assert sum(same.values()) > 0
+
+
+def test_full_rank_is_proved_where_it_holds_and_only_there() -> None:
+    """Generic maps of rank two; maps of rank one and zero, which whole weights give; a single output."""
+    rng = np.random.default_rng(2)
+    proofs = {0: [0, 0], 1: [0, 0], 2: [0, 0]}
+    first, bias = rng.integers(-2, 3, (6, 2)), rng.normal(size=6)
+    low = np.outer([1.0, -2.0, 1.0], rng.integers(-2, 3, 6)), np.diag([1.0, 0.0, 1.0, 0.0, 1.0, 0.0])[:3]
+    for last in (rng.normal(size=(3, 6)), *low):
+        network = mlp([first, last @ rng.integers(-1, 2, (6, 6))], [bias, np.zeros(3)])
+        for regions in parts(network, 3):
+            sure = surely_full_rank(regions.problem, regions.bits)
+            for bits, said in zip(regions.bits, sure, strict=True):
+                sigma, _ = exact_sigma(regions.problem, bits)
+                proofs[int((sigma > 0).sum())][int(said)] += 1
+    assert proofs[0][1] == proofs[1][1] == 0
+    assert proofs[0][0] > 0
+    assert proofs[1][0] > 10
+    assert proofs[2][1] > 20
+    assert proofs[2][0] == 0
+    network = mlp([first, np.array([[1.0, 1, 0, 0, -1, 2]])], [bias, np.zeros(1)])
+    for regions in parts(network, 3):
+        exact = [exact_sigma(regions.problem, bits)[0][0] > 0 for bits in regions.bits]
+        np.testing.assert_array_equal(surely_full_rank(regions.problem, regions.bits), exact)
