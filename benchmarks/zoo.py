@@ -85,7 +85,7 @@ def case(name: str) -> dict[str, Any]:
     if name == "vae2d_mnist":
         return {"module": zoo.vae2d_mnist(), "shape": (2,), "domain": sg.Box([-0.25] * 2, [0.25] * 2), "stream": True}
     if name.startswith("disvae"):
-        plane, domain = _through(rng.normal(size=(3, 10)), 0.3)
+        plane, domain = _through(rng.normal(size=(3, 10)), 0.1 if name.endswith("mnist") else 0.02)
         return {"module": zoo.disvae(name[7:]), "shape": (10,), "plane": plane, "domain": domain, "stream": True}
     if name.startswith("ganlab"):
         generator = zoo.ganlab(name[7:])[0]
@@ -101,9 +101,9 @@ def case(name: str) -> dict[str, Any]:
         return {"module": module, "shape": (4, 8, 8), "plane": plane, "domain": domain, "stream": True}
     if name == "resnet2b":
         plane, domain = _triangle(rng.random((3, 3 * 32 * 32)), 1.0)
-        return {"module": zoo.resnet2b(), "shape": (3, 32, 32), "plane": plane, "domain": domain}
+        return {"module": zoo.resnet2b(), "shape": (3, 32, 32), "plane": plane, "domain": domain, "stream": True}
     if name == "mnist_maxpool":
-        plane, domain = _triangle(zoo.mnist_test()[0][:3] / 255, 1.0)
+        plane, domain = _triangle(zoo.mnist_test()[0][:3] / 255, 0.1)
         return {"network": sg.load_onnx(DATA / "verif_nets/cnn_max_mninst2.onnx"), "plane": plane, "domain": domain}
     if name.startswith("acasxu"):
         basis = np.zeros((5, 2))
@@ -231,6 +231,7 @@ def main(run: Callable[..., Any] = subprocess.run) -> None:
     parser.add_argument("names", nargs="*", help=f"cases: {', '.join(CASES)}")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="budget of each case")
     parser.add_argument("--threads", type=int, default=None)
+    parser.add_argument("--write", action="store_true", help=f"put the results into {RESULTS.name}, by case")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.here:
@@ -248,8 +249,11 @@ def main(run: Callable[..., Any] = subprocess.run) -> None:
             continue
         results.append(json.loads(done.stdout.splitlines()[-1]))
         print(row(results[-1]), flush=True)
-    if not options.names:
-        RESULTS.write_text(json.dumps({"machine": machine(), "cases": results}, indent=1) + "\n")
+    if options.write:
+        kept = json.loads(RESULTS.read_text())["cases"] if RESULTS.exists() else []
+        new = {result["net"]: result for result in [*kept, *results]}
+        cases = [new[name] for name in CASES if name in new]
+        RESULTS.write_text(json.dumps({"machine": machine(), "cases": cases}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from splinegeo._errors import InvalidArgument
 from splinegeo._types import Array
 from splinegeo.networks.nodes import Affine, Convolution, Linear, Node, Sparse
 
-CHUNK_BYTES = 2**27  # of the patches that a convolution on the CPU lays out at a time
+CHUNK_BYTES = 2**26  # of the patches that a convolution on the CPU lays out at a time
 
 # A node's weights, or their absolute values or squares, where and as they were last used.
 _prepared: WeakKeyDictionary[Node, dict[tuple[str, str, str], Any]] = WeakKeyDictionary()

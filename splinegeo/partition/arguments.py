@@ -29,7 +29,7 @@ class Reduction:
         WrongType, InvalidArgument: a field is not what it should be.
     """
 
-    memory: int = 640 << 20
+    memory: int = 320 << 20
     device: str | None = None
 
     def __post_init__(self) -> None:

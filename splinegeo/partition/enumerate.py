@@ -37,7 +37,7 @@ from splinegeo.partition.normal_form import Level, Places, hinge_levels
 from splinegeo.partition.outline import Outline
 from splinegeo.partition.outputs import Outputs
 from splinegeo.partition.plan import Folded, build
-from splinegeo.partition.ranks import settle, settle_parts
+from splinegeo.partition.ranks import Patterns, settle, settle_parts
 from splinegeo.partition.signs import SIGNS
 from splinegeo.partition.state import STARTED, add_output, add_state, grow, take_output
 from splinegeo.partition.unite import decisive_patterns
@@ -216,7 +216,8 @@ class Worker:
     def _finished(self, found: dict[str, Array]) -> dict[str, Array]:
         found["twin"] = link_task(found["key"])
         if self.problem.part:  # bits and rows mean something to this problem only: what needs them is done here
-            settle_parts(self.problem, found["sigma"], found["maps"], found["noise"], found["bits"], found["bits"])
+            patterns = Patterns(self.problem, found["bits"])
+            settle_parts(self.problem, found["sigma"], found["maps"], found["noise"], found["bits"], patterns)
             # Rows of different problems are scaled differently; an error of the singular values means the same to all.
             rows = self.table["offsets"][-1] - self.table["offsets"][-2]
             found["maps"] = np.empty((0, 0, 3))

@@ -35,8 +35,7 @@ class Derivatives:
 
     combinations: Array  # (3, rows) a random one, and the left singular vectors of the map in the middle
     direct: Array  # (3, H)
-    direct_error: Array  # (3, L) bound on the error of an entry, by level
-    widest: Array  # (blocks,) the largest absolute column sum of a block
+    direct_error: Array  # (3, H) bounds on the errors
     probes: Array  # (R, K) what rows take of the hinges on the outline
     probe_slack: Array  # (R,) error of an entry
     labels: dict[int, int]  # of the outline's edges that are a single hinge's kink, the column of `probes`
@@ -47,19 +46,17 @@ class Derivatives:
         offsets, last = plan["offsets"], levels[-1]
         random = np.random.default_rng(0).choice([-1.0, 1.0], (1, last.n))
         w = np.concatenate([random, _singular_vectors(levels, plan["corners"])])
-        direct, error = np.zeros((3, int(offsets[-2]))), np.zeros((3, len(levels) - 1))
+        direct, error = np.zeros((3, int(offsets[-2]))), np.zeros((3, int(offsets[-2])))
         for k, block in last.blocks.items():
             direct[:, offsets[k] : offsets[k + 1]] = w @ block
-            rounding = (last.n + 4) * UNIT * (np.abs(w) @ np.abs(block)).max(1, initial=0.0)
-            error[:, k] = 1.01 * (rounding + np.abs(w) @ last.slack) + TINY
-        widest = [float(np.abs(b).sum(0).max(initial=0.0)) for lv in levels for _, b in sorted(lv.blocks.items())]
+            rounding = (last.n + 4) * UNIT * (np.abs(w) @ np.abs(block))
+            error[:, offsets[k] : offsets[k + 1]] = 1.01 * (rounding + (np.abs(w) @ last.slack)[:, None]) + TINY
         column = {name: k for k, name in enumerate(probes)}
         hinges = int(offsets[-2])
         return cls(
             w,
             direct,
             error,
-            np.array(widest),
             np.concatenate([lv.probes if len(probes) else np.zeros((lv.n, 0)) for lv in levels]),
             np.concatenate([lv.probe_slack for lv in levels]),
             {hinges + e: column[name] for e, name in enumerate(outline.sides) if name in column},
@@ -89,36 +86,43 @@ def _dot(x, y):
 
 @kernel(inner=True)
 def _backward(
-    offsets, block_start, block_source, block_offset, weights, slopes, steep_max, row_slack,
-    widest, direct, direct_error, bits, v, u, error,
+    offsets, block_start, block_source, block_offset, weights, slopes, row_slack, direct, direct_error,
+    bits, v, u, ev, eu,
 ):  # fmt: skip
     """Derivatives by the hinges' values, v (H,), and by their pre-activations, u (H,), under activations ``bits``.
 
-    error (L, 2) bounds the errors of v and of u, level by level.
+    ev and eu (H,) bound their errors.
     """
     levels = offsets.shape[0] - 2
+    doubts = np.empty(v.shape[0])
     for j in range(v.shape[0]):
-        v[j] = direct[j]
-    for level in range(levels):
-        error[level, 0] = direct_error[level]
+        v[j], ev[j] = direct[j], direct_error[j]
     for level in range(levels - 1, -1, -1):
         lo, hi = offsets[level], offsets[level + 1]
-        largest, doubt = 0.0, 0.0
+        lost = 0.0
         for j in range(lo, hi):
-            u[j] = v[j] * slopes[j, np.int64(bits[j])]
-            largest = max(largest, abs(u[j]))
-            doubt += row_slack[j] * abs(u[j])
-        e = 1.01 * (error[level, 0] * steep_max[level] + 2.0 * UNIT * largest)
-        error[level, 1] = e
+            slope = slopes[j, np.int64(bits[j])]
+            u[j] = v[j] * slope
+            eu[j] = 1.01 * (ev[j] * abs(slope) + 2.0 * UNIT * abs(u[j]))
+            # What a source hinge inherits through a weight, and the rounding of that.
+            doubts[j] = 1.01 * (eu[j] + (hi - lo + 8.0) * UNIT * abs(u[j]))
+            lost += 1.01 * row_slack[j] * (abs(u[j]) + eu[j])
         for block in range(block_start[level], block_start[level + 1]):
             source = block_source[block]
             first, last = offsets[source], offsets[source + 1]
-            if largest > 0.0:
-                for j in range(first, last):
-                    place = block_offset[block] + (j - first) * (hi - lo)
-                    v[j] += _dot(weights[place : place + hi - lo], u[lo:hi])
-            rounding = (hi - lo + 8.0) * UNIT * largest
-            error[source, 0] += 1.01 * (widest[block] * (e + rounding) + doubt + (hi - lo) * TINY)
+            for j in range(first, last):
+                place = block_offset[block] + (j - first) * (hi - lo)
+                column = weights[place : place + hi - lo]
+                v[j] += _dot(column, u[lo:hi])
+                ev[j] += _dot_abs(column, doubts[lo:hi]) + lost + (hi - lo) * TINY
+
+
+@kernel(FAST, inner=True)
+def _dot_abs(x, y):
+    total = 0.0
+    for i in range(x.shape[0]):
+        total += abs(x[i]) * y[i]
+    return total
 
 
 @kernel()
@@ -126,76 +130,68 @@ def _matters(graph, bits, regions, starts, flips, sure):
     """For flips[starts[k] : starts[k + 1]], hinges that change sides across edges of regions[k], whether it matters."""
     hinges = graph[5].shape[0]
     v, u, active = np.zeros(hinges), np.zeros(hinges), np.zeros(hinges, np.int8)
-    error = np.zeros((graph[0].shape[0], 2))
-    level_of = np.zeros(hinges, np.int64)
-    for level in range(graph[0].shape[0] - 2):
-        level_of[graph[0][level] : graph[0][level + 1]] = level
+    ev, eu = np.zeros(hinges), np.zeros(hinges)
     for k in range(regions.shape[0]):
         if starts[k] == starts[k + 1]:
             continue
         for j in range(hinges):
             active[j] = (bits[regions[k], j >> 3] >> np.uint8(j & 7)) & 1
-        _backward(*graph, active, v, u, error)
+        _backward(*graph, active, v, u, ev, eu)
         for e in range(starts[k], starts[k + 1]):
             j = flips[e]
-            sure[e] = abs(v[j]) > 1.01 * error[level_of[j], 0]
+            sure[e] = abs(v[j]) > 1.01 * ev[j]
 
 
 @kernel()
 def _probed(graph, bits, regions, columns, combination, probes, probe_slack, sure):
     """The same for edges of ``regions`` that are kinks of the probes ``columns``."""
-    offsets = graph[0]
-    hinges, levels = graph[5].shape[0], offsets.shape[0] - 2
+    hinges = graph[5].shape[0]
     v, u, active = np.zeros(hinges), np.zeros(hinges), np.zeros(hinges, np.int8)
-    error = np.zeros((levels + 1, 2))
+    ev, eu = np.zeros(hinges), np.zeros(hinges)
     before = -1
     for e in range(regions.shape[0]):
         if regions[e] != before:
             before = regions[e]
             for j in range(hinges):
                 active[j] = (bits[before, j >> 3] >> np.uint8(j & 7)) & 1
-            _backward(*graph, active, v, u, error)
+            _backward(*graph, active, v, u, ev, eu)
         total, doubt, size = 0.0, 0.0, 0.0
         for r in range(probes.shape[0]):
             x = probes[r, columns[e]]
             y = u[r] if r < hinges else combination[r - hinges]
             total += x * y
             size += abs(x * y)
-            doubt += probe_slack[r] * abs(y)
-        for level in range(levels):
-            for r in range(offsets[level], offsets[level + 1]):
-                doubt += error[level, 1] * (abs(probes[r, columns[e]]) + probe_slack[r])
+            inherited = eu[r] if r < hinges else 0.0
+            doubt += probe_slack[r] * abs(y) + inherited * (abs(x) + probe_slack[r])
         sure[e] = abs(total) > 1.02 * (doubt + (probes.shape[0] + 8.0) * UNIT * size) + probes.shape[0] * TINY
 
 
 @kernel()
 def _independent(graphs, constant, bits, combinations, sure):
     """Whether the columns of A are proved to be independent on each region, or A not to be zero if it has one row."""
-    offsets = graphs[0][0]
-    hinges, levels = graphs[0][5].shape[0], offsets.shape[0] - 2
+    hinges = graphs[0][5].shape[0]
     rows = constant.shape[0] // 3
-    slack = graphs[0][7]
+    slack = graphs[0][6]
     v, u, active = np.zeros(hinges), np.zeros(hinges), np.zeros(hinges, np.int8)
-    error = np.zeros((levels + 1, 2))
+    ev, eu = np.zeros(hinges), np.zeros(hinges)
     g, doubt = np.zeros((2, 2)), np.zeros((2, 2))
     for n in range(bits.shape[0]):
         for j in range(hinges):
             active[j] = (bits[n, j >> 3] >> np.uint8(j & 7)) & 1
         for k in range(2):
             if k == 0:
-                _backward(*graphs[0], active, v, u, error)
+                _backward(*graphs[0], active, v, u, ev, eu)
             else:
-                _backward(*graphs[1], active, v, u, error)
+                _backward(*graphs[1], active, v, u, ev, eu)
             for c in range(2):
                 total, size, e = 0.0, 0.0, 0.0
-                for level in range(levels + 1):
-                    inherited = error[level, 1] if level < levels else 0.0
-                    for r in range(offsets[level], offsets[level + 1]):
-                        x = constant[c * rows + r]
-                        y = u[r] if r < hinges else combinations[1 + k, r - hinges]
-                        total += x * y
-                        size += abs(x * y)
-                        e += slack[r] * (abs(y) + inherited) + inherited * abs(x)
+                for r in range(rows):
+                    x = constant[c * rows + r]
+                    y = u[r] if r < hinges else combinations[1 + k, r - hinges]
+                    inherited = eu[r] if r < hinges else 0.0
+                    total += x * y
+                    size += abs(x * y)
+                    e += slack[r] * (abs(y) + inherited) + inherited * abs(x)
                 g[k, c], doubt[k, c] = total, 1.02 * (e + (rows + 8.0) * UNIT * size) + rows * TINY
         if combinations.shape[1] == 1:
             sure[n] = abs(g[0, 0]) > doubt[0, 0] or abs(g[0, 1]) > doubt[0, 1]
@@ -208,10 +204,10 @@ def _independent(graphs, constant, bits, combinations, sure):
 
 
 def _graph(problem: Problem, k: int = 0) -> tuple[Array, ...]:
-    names = ("offsets", "block_start", "block_source", "block_offset", "weights", "slopes", "steep_max", "row_slack")
+    names = ("offsets", "block_start", "block_source", "block_offset", "weights", "slopes", "row_slack")
     of = problem.derivatives
     assert of is not None
-    return (*(problem.plan[name] for name in names), of.widest, of.direct[k], of.direct_error[k])
+    return (*(problem.plan[name] for name in names), of.direct[k], of.direct_error[k])
 
 
 def surely_full_rank(problem: Problem, bits: Array) -> Array:

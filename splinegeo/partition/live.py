@@ -81,6 +81,11 @@ class Pass:
         """Number of live hinges."""
         return self.relaxation.n_live
 
+    @property
+    def n_first(self) -> int:
+        """Number of those in the first level that has any."""
+        return sum(map(len, self._columns[min(self._columns)])) if self._columns else 0
+
     def sides(self, x: Columns, unit: Array, at: Array, breakpoints: Array) -> tuple[Array, Array, Array, Array]:
         """For the hinges where units ``unit`` (m,) have the values ``at``: which lie above, which are live; ranges."""
         low, high, _ = self.relaxation.ranges(x.affine.hi, x.hinges, x.error)

@@ -25,7 +25,7 @@ from splinegeo.networks.graph import (
     SplineNetwork,
 )
 from splinegeo.partition.maps import CHUNK_BYTES, knot_pieces, unpack
-from splinegeo.partition.normal_form import EPS
+from splinegeo.partition.pushing import surely_differ
 from splinegeo.partition.ranks import fresh_rows
 
 if TYPE_CHECKING:
@@ -135,10 +135,10 @@ def same_by_graph(setting: Setting, packed: Array, sigma: Array, errors: Array, 
     step = max(1, CHUNK_BYTES // (8 * max(node.size for node in setting.network.nodes)))
     for k in range(0, len(p), step):
         a, b = (unpack(packed[r[k : k + step]], setting.network.n_breakpoints) for r in (p, q))
-        reached = reaches_output(setting.network, a, b)
         different = surely_differ(setting.network, a, b)
         same[k : k + step][different] = False
-        for e in np.nonzero(reached & ~different)[0]:
+        left = np.nonzero(~different)[0]
+        for e in left[reaches_output(setting.network, a[left], b[left])]:
             (ep, rows_p), (eq, rows_q) = setting.maps(a[e]), setting.maps(b[e])
             same[k + e] = _equal(ep, rows_p, eq, rows_q)
     return np.stack([p, q], 1)[same]
@@ -173,47 +173,6 @@ def reaches_output(network: SplineNetwork, a: Array, b: Array) -> Array:
                 raise AssertionError(f"no paths through {type(node).__name__}")
         values.append((out > 0).astype(np.float64))  # zero or not is all that matters, and cannot underflow
     return np.asarray(values[network.output].any(1))
-
-
-def surely_differ(network: SplineNetwork, a: Array, b: Array) -> Array:
-    """Whether (n,) a single breakpoint tells patterns a and b (n, B) of neighbours apart, and the outputs notice.
-
-    What the outputs take of the unit that changes sides, in float64 with bounds on all errors.
-    """
-    pieces = knot_pieces(network, a)
-    other = knot_pieces(network, b)
-    single = (a != b).sum(1) == 1
-    values: list[tuple[Array, Array]] = []
-    for i, node in enumerate(network.nodes):
-        x = [values[k] for k in node.inputs]
-        match node:
-            case Input():
-                out = error = np.zeros((len(a), node.size))
-            case Linear() | Sparse() | Convolution():
-                terms = linear_maps.terms(node) + 8
-                out = linear_maps.apply(node, x[0][0])
-                error = linear_maps.apply_abs(node, x[0][1] + 1.01 * terms * EPS * np.abs(x[0][0]))
-                error = error * (1 + 2 * terms * EPS)
-            case Combine():
-                out = sum((s * v for s, (v, _) in zip(node.scales, x, strict=True)), np.zeros_like(x[0][0]))
-                size = sum((np.abs(s * v) for s, (v, _) in zip(node.scales, x, strict=True)), np.zeros_like(out))
-                error = sum((np.abs(s) * e for s, (_, e) in zip(node.scales, x, strict=True)), np.zeros_like(out))
-                error = 1.01 * error + (len(x) + 4) * EPS * size
-            case Select():
-                out, error = (np.concatenate([v[k] for v in x], 1)[:, node.index] for k in (0, 1))
-            case Maximum():
-                out, error = (np.take_along_axis(v, pieces[i], 1) for v in x[0])
-                single &= (pieces[i] == other[i]).all(1)
-            case Knot():
-                slope = node.slopes[np.arange(node.size), pieces[i]]
-                changed = pieces[i] != other[i]
-                out, error = slope * x[0][0] + changed, np.abs(slope) * x[0][1] * 1.01
-                error = error + 2 * EPS * np.abs(out)
-            case _:
-                raise AssertionError(f"no paths through {type(node).__name__}")
-        values.append((out, error))
-    out, error = values[network.output]
-    return np.asarray(single & (np.abs(out) > 1.01 * error + 1e-290).any(1))
 
 
 def _equal(ep: int, rows_p: list, eq: int, rows_q: list) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from flint import arb, ctx
@@ -11,6 +11,7 @@ from flint import arb, ctx
 from splinegeo._types import Array
 from splinegeo.partition.flips import surely_full_rank
 from splinegeo.partition.maps import maps_of_patterns, unpack
+from splinegeo.partition.pushing import surely_independent
 
 if TYPE_CHECKING:
     from splinegeo.partition.enumerate import Problem
@@ -52,7 +53,19 @@ def settle(problem: Problem, arrays: dict[str, Array]) -> None:
     settle_parts(problem, *(arrays[name] for name in names))
 
 
-def settle_parts(problem: Problem, sigma: Array, maps: Array, noise: Array, bits: Array, patterns: Array) -> None:
+class Patterns:
+    """Packed patterns that are only made for the rows asked for: all of them may not fit into memory."""
+
+    def __init__(self, problem: Problem, bits: Array) -> None:
+        self._problem, self._bits = problem, bits
+
+    def __getitem__(self, rows: Any) -> Array:
+        return self._problem.patterns(self._bits[rows])
+
+
+def settle_parts(
+    problem: Problem, sigma: Array, maps: Array, noise: Array, bits: Array, patterns: Array | Patterns
+) -> None:
     """Replace singular values that the error bound does not vouch for by exact ones, in place.
 
     sigma (N, 2), maps (N or 0, rows, 3) engine rows with entrywise errors noise (N,), bits and patterns (N, .) packed
@@ -67,6 +80,8 @@ def settle_parts(problem: Problem, sigma: Array, maps: Array, noise: Array, bits
         doubtful = np.nonzero(~(sigma[:, min(2, rows) - 1] > factor * noise))[0]
     if problem.part and len(doubtful):
         doubtful = doubtful[~surely_full_rank(problem, bits[doubtful])]
+    if problem.part and len(doubtful):
+        doubtful = doubtful[~surely_independent(problem.network, patterns[doubtful], problem.basis)]
     if not len(doubtful):
         return
     bound = rank_bounds(problem, bits[doubtful])

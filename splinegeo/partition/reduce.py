@@ -11,7 +11,8 @@ leading digits, and are carried to twice the precision. Hinges are as small as t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from typing import Protocol
 
 import numpy as np
 
@@ -25,6 +26,15 @@ from splinegeo.partition.maps import piece_offsets
 from splinegeo.partition.outline import Outline
 from splinegeo.partition.relaxation import EPS
 from splinegeo.partition.windows import Windows
+
+MOST_LIVE = 2000  # what is left is reduced again for each part, at a cost that grows with its square
+
+
+class Room(Protocol):
+    """Is told what is about to be taken; raises `TooLarge` where that is too much."""
+
+    def __call__(self, more: int, hinges: int = 0) -> None:
+        """``more`` bytes, and so many live hinges."""
 
 
 class TooLarge(Exception):
@@ -47,7 +57,8 @@ class Reducer:
                 bit += node.breakpoints.size
         self._last_use = {k: i for i, node in enumerate(self.nodes) for k in node.inputs}
         self._last_use[exact.network.output] = len(self.nodes)
-        self._growth, self._peak = 0.0, 0  # bytes for each hinge of the first level, as last seen; most bytes at a time
+        self._peak = self._most_live = 0  # bytes at a time, live hinges
+        self._growth = (0.0, 0.0)  # bytes and live hinges for each hinge of the first level, as last seen
         self._latent = nearest(list(zip(*(exact.row(0, k) for k in range(self.nodes[0].size)), strict=True)))
         self._offsets = {i: piece_offsets(n) for i, n in enumerate(self.nodes) if isinstance(n, Knot)}
 
@@ -58,16 +69,19 @@ class Reducer:
             TooLarge: more columns than memory allows.
         """
         state = Pass(outline)
-        reduced = state.finish(self._run(state, range(len(self.nodes)), limited)[self.exact.network.output])
-        self._growth = self._peak / max(1, reduced.levels[0].n)
-        return reduced
+        try:
+            columns = self._run(state, range(len(self.nodes)), limited)
+        finally:  # of a pass that was given up it is at least this
+            self._growth = self._peak / max(1, state.n_first), self._most_live / max(1, state.n_first)
+        return state.finish(columns[self.exact.network.output])
 
     def promising(self, first: Reduced) -> bool:
         """Whether a reduction with these hinges in its first level is likely to fit into memory.
 
         Going by the last one; a wrong guess costs time, nothing else.
         """
-        return self._growth * first.n_live <= 1.2 * self.memory
+        size, live = (rate * first.n_live for rate in self._growth)
+        return size <= 1.2 * self.memory and live <= 1.2 * MOST_LIVE
 
     def first_level(self, outline: Outline) -> Reduced:
         """The hinges that no other hinge precedes, without outputs."""
@@ -77,12 +91,13 @@ class Reducer:
 
     def _run(self, state: Pass, order: Iterable[int], limited: bool) -> dict[int, Columns]:
         kept: dict[int, Columns] = {}
-        self._peak = 0
+        self._peak = self._most_live = 0
 
-        def room(more: int) -> None:
-            """Note that so many bytes are about to be taken."""
+        def room(more: int, hinges: int = 0) -> None:
+            """Note that so many bytes are about to be taken, and that there are so many more live hinges."""
+            self._most_live = max(self._most_live, state.n_live + hinges)
             self._peak = max(self._peak, more + sum(c.hinges.nbytes for c in kept.values()))
-            if limited and state.n_live and self._peak > self.memory:
+            if limited and state.n_live and (self._peak > self.memory or self._most_live > MOST_LIVE):
                 raise TooLarge
 
         for i in order:
@@ -93,7 +108,7 @@ class Reducer:
                 doubt[0] = ROUNDING * np.abs(self._latent.hi).sum(0)
                 kept[i] = Columns(self._latent, Windows.whole(np.zeros((0, node.size))), doubt)
             elif isinstance(node, Knot):
-                kept[i] = self._knot(i, node, x[0], state)
+                kept[i] = self._knot(i, node, x[0], state, room)
             else:
                 kept[i] = self._affine(i, node, x, room)
             room(0)
@@ -102,12 +117,13 @@ class Reducer:
                     del kept[k]
         return kept
 
-    def _knot(self, i: int, node: Knot, x: Columns, state: Pass) -> Columns:
+    def _knot(self, i: int, node: Knot, x: Columns, state: Pass, room: Room) -> Columns:
         t, s, able = node.breakpoints, node.slopes, node.slopes[:, 1:] != node.slopes[:, :-1]
         k = t.shape[1]
         unit, which = np.nonzero(able)
         bits = self._first[i] + unit * k + which
         above, live, low, high = state.sides(x, unit, t[unit, which], bits)
+        room(0, int(np.count_nonzero(live)))
         probed, probes = state.add_probes(bits)
         probed = unit[probed]
         passed = np.zeros(t.shape, np.int64)
@@ -147,7 +163,7 @@ class Reducer:
         error[1, unit[~first]] += 4 * EPS  # the change of slope was rounded
         return Columns(x.affine.times(slope).plus(exactly(shift)), hinges, error)
 
-    def _affine(self, i: int, node: Node, x: list[Columns], room: Callable[[int], None]) -> Columns:
+    def _affine(self, i: int, node: Node, x: list[Columns], room: Room) -> Columns:
         width = max(e.hinges.live for e in x)
         match node:
             case Linear() | Sparse() | Convolution():
@@ -181,7 +197,7 @@ class Reducer:
                 return Columns(Doubled(high, low), Windows.whole(hinges), error)
         raise AssertionError(f"no reduction of {type(node).__name__}")
 
-    def _mapped(self, i: int, node: Linear | Sparse | Convolution, x: Columns, room: Callable[[int], None]) -> Columns:
+    def _mapped(self, i: int, node: Linear | Sparse | Convolution, x: Columns, room: Room) -> Columns:
         terms = linear_maps.terms(node) + 4
         shift = np.zeros((3, node.size))
         shift[2] = linear_maps.bias(node)
@@ -201,7 +217,7 @@ class Reducer:
         return Columns(affine, hinges, error)
 
 
-def _added(node: Combine, x: list[Columns], room: Callable[[int], None]) -> Windows:
+def _added(node: Combine, x: list[Columns], room: Room) -> Windows:
     parts = [(s, e.hinges) for s, e in zip(node.scales, x, strict=True) if e.hinges.live]
     if len(parts) == 1:
         return parts[0][1].times(parts[0][0])

@@ -27,7 +27,7 @@ from splinegeo.partition.outputs import Outputs
 from splinegeo.partition.reduce import Reducer, TooLarge
 from splinegeo.partition.refold import refold
 
-REROOT = 6  # times fewer live hinges before a reduction is reduced further
+REROOT = 3  # times fewer live hinges before a reduction is reduced further
 LEAF = 320  # live hinges that the walk is given at a time
 
 

@@ -20,6 +20,7 @@ from splinegeo.networks import linear_maps
 from splinegeo.networks.graph import Convolution
 
 WHOLE = 0.5  # of the space: larger windows are made whole
+COLUMNS = 4096  # of a matrix looked at together
 STEP = 4  # where windows are looked for, their sizes are multiples of this, to have few of them
 
 Shape: TypeAlias = tuple[int, int, int, int]  # channels, and three dimensions of space
@@ -109,8 +110,11 @@ class Windows:
         out = np.zeros((k, *self.shape))
         for g in self.groups:
             w = np.ascontiguousarray(weights[g.rows])
-            if self._is_whole(g) and not absolute:
-                out += (w.T @ g.data.reshape(len(w), self.n)).reshape(out.shape)
+            if self._is_whole(g):
+                flat = g.data.reshape(len(w), self.n)
+                for start in range(0, self.n, COLUMNS):  # in parts, for the sake of memory
+                    part = flat[:, start : start + COLUMNS]
+                    out.reshape(k, self.n)[:, start : start + COLUMNS] += w.T @ (np.abs(part) if absolute else part)
             else:
                 _combine(g.data, g.start, w, absolute, out)
         return out.reshape(k, self.n)

@@ -46,6 +46,8 @@ def surely_across(regions: TaskRegions, owners: Array, chosen: Array) -> Array:
 
 def sigma_errors(regions: TaskRegions) -> Array:
     """Bounds (N,) on the error of the singular values: at most the Frobenius norm of the error of A."""
+    if regions.problem.part:
+        return regions.noise
     plan = regions.problem.plan
     rows = int(plan["offsets"][-1] - plan["offsets"][-2])
     return regions.noise * (np.sqrt(2.0 * rows) * plan["column_scale"].max())

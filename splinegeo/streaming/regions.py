@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from splinegeo._types import Array
 from splinegeo.partition.enumerate import Problem, Task
 from splinegeo.partition.geometry import areas
 from splinegeo.partition.link import hinge_bits
-from splinegeo.partition.ranks import settle_parts
+from splinegeo.partition.ranks import Patterns, settle_parts
 
 # Doubtful singular values are settled for this many unpacked pattern bits at a time.
 SETTLE_BITS = 1 << 25
@@ -30,7 +29,7 @@ class TaskRegions:
     keys: Array  # (C,) uint64 of the half-edge behind each corner; 0 on the domain's boundary
     twin: Array  # (C,) the half-edge on the other side; -1 on the domain's boundary, -2 in another task
     sigma: Array  # (N, 2) singular values in slice coordinates
-    noise: Array  # (N,) bound on the error of an entry of maps
+    noise: Array  # (N,) bound on the error of an entry of maps; in parts on that of the singular values
     maps: Array  # (N, rows, 3) engine rows; (0, rows, 3) where they are not kept
     bits: Array  # (N, .) packed activations of the problem's hinges
     volumes: Array  # (N,) areas in slice coordinates, never negative
@@ -73,25 +72,17 @@ class TaskRegions:
         return np.repeat(np.arange(len(self)), np.diff(self.offsets))
 
 
-class _Patterns:
-    """Patterns that are only made for the rows asked for: all of them may not fit into memory."""
-
-    def __init__(self, problem: Problem, bits: Array) -> None:
-        self.problem, self.bits = problem, bits
-
-    def __getitem__(self, rows: Any) -> Array:
-        return self.problem.patterns(self.bits[rows])
-
-
 def _settled(problem: Problem, arrays: dict[str, Array]) -> Array:
     """Settle the singular values, where the walk did not, and return the packed activations of the hinges (N, .)."""
     n, breakpoints = len(arrays["corners"]), problem.network.n_breakpoints
     if "patterns" in arrays:
         return hinge_bits(arrays["patterns"], problem.bits, breakpoints)
+    if problem.part:  # the walk did
+        return arrays["bits"]
     step = max(64, SETTLE_BITS // max(1, breakpoints))
     for start in range(0, n, step):
         rows = slice(start, start + step)
         bits = arrays["bits"][rows]
-        lazy: Any = _Patterns(problem, bits)
+        lazy = Patterns(problem, bits)
         settle_parts(problem, arrays["sigma"][rows], arrays["maps"][rows], arrays["noise"][rows], bits, lazy)
     return arrays["bits"]
