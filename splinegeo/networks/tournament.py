@@ -66,8 +66,8 @@ def seeding(k: int) -> tuple[int, ...]:
 
     >>> seeding(4)
     (3, 2, 1, 0)
-    >>> seeding(3)  # the odd one out is the left side of the final
-    (1, 0, 2)
+    >>> seeding(3)  # the odd one out is the right side of the final
+    (2, 1, 0)
     """
     plan = schedule(k)
     order, waiting = [], [2 * k - 2]
