@@ -85,7 +85,7 @@ def case(name: str) -> dict[str, Any]:
     if name == "vae2d_mnist":
         return {"module": zoo.vae2d_mnist(), "shape": (2,), "domain": sg.Box([-0.25] * 2, [0.25] * 2), "stream": True}
     if name.startswith("disvae"):
-        plane, domain = _through(rng.normal(size=(3, 10)), 0.1 if name.endswith("mnist") else 0.02)
+        plane, domain = _through(rng.normal(size=(3, 10)), 0.1 if name.endswith("mnist") else 0.01)
         return {"module": zoo.disvae(name[7:]), "shape": (10,), "plane": plane, "domain": domain, "stream": True}
     if name.startswith("ganlab"):
         generator = zoo.ganlab(name[7:])[0]
