@@ -17,9 +17,8 @@ import numpy as np
 from splinegeo._errors import InvalidArgument, UnsupportedOperation
 from splinegeo._types import Array
 from splinegeo.networks.graph import Knot, Linear, SplineNetwork
-from splinegeo.partition.budget import Budget, Clock
-from splinegeo.partition.enumerate import LARGE, Job, Problem, n_threads, subtrees
-from splinegeo.partition.link import join
+from splinegeo.partition.budget import Budget
+from splinegeo.partition.enumerate import LARGE, Problem, enumerate_regions, n_threads, subtrees
 
 if TYPE_CHECKING:
     from splinegeo.partition.exact import Value
@@ -89,12 +88,10 @@ def _refined(part: Partition, weight: Array, bias: Array) -> tuple[dict[str, Arr
     )
     longer = SplineNetwork((*net.nodes, *extra), end + 1, net.input_shape, (size,))
     problem = Problem.of(longer, part.slice.origin, part.slice.basis, part.domain.vertices)
-    # As in `enumerate_regions`, but nobody asks for singular values here: those of differences of which most are cut
-    # off are zero in most regions, and to settle that exactly takes longer than all the rest.
-    threads = n_threads(None)
-    job = Job(subtrees(problem), problem, Budget(), threads, Clock(Budget()))
-    reason = job.run(lambda _: None)
-    return join(job.parts(), problem, job.cap, not reason, threads), problem, net.n_breakpoints
+    # Nobody asks for singular values here: those of differences of which most are cut off are zero in most regions, and
+    # to settle that exactly takes longer than all the rest.
+    arrays, _, _ = enumerate_regions(subtrees(problem), Budget(), n_threads(None), lambda _: None, settled=False)
+    return arrays, problem, net.n_breakpoints
 
 
 def _read(part: Partition, found: dict[str, Array], problem: Problem, first: int, size: int) -> Boundary:

@@ -241,16 +241,19 @@ def n_threads(threads: int | None) -> int:
 
 
 def enumerate_regions(
-    tasks: Iterator[Task], budget: Budget, threads: int, progress: Callable[[int], Any]
+    tasks: Iterator[Task], budget: Budget, threads: int, progress: Callable[[int], Any], *, settled: bool = True
 ) -> tuple[dict[str, Array], Problem, str]:
-    """All regions (see `join` for the arrays), the first problem, and where they are not all there, the reason."""
+    """All regions (see `join` for the arrays), the first problem, and where they are not all there, the reason.
+
+    Unless ``settled``, singular values near zero are left as the walk found them.
+    """
     clock = Clock(budget)  # a reduction before the first task takes its time, too
     first = next(tasks)
     job = Job(chain([first], tasks), first.problem, budget, threads, clock)
     reason = job.run(progress)
     with first_interrupt_waits():
         arrays = join(job.parts(), first.problem, job.cap, not reason, threads)
-        if not first.problem.part:
+        if settled and not first.problem.part:
             settle(first.problem, arrays)
     return arrays, first.problem, reason
 

@@ -4,7 +4,7 @@ Two regions on both sides of one hinge's kink have maps that differ by the outer
 the hinge and of the kink's normal. In the difference of two maps the terms that they share leave their rounding errors;
 the first factor has no such terms. One pass from a random combination of the outputs downwards gives it for all hinges
 of a region at once. A derivative that is further from zero than its error proves maps to be different; the others prove
-nothing.
+nothing. The same pass proves the two columns of a region's map to be independent.
 
 Hinges on the outline of a part have fixed sides there and are folded into the rest; `Level.probes` keep what each row
 takes of them.

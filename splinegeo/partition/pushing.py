@@ -44,8 +44,9 @@ def pushed(
                 out, error = (np.take_along_axis(v, pieces[i], 1) for v in x[0])
             case Knot():
                 slope = node.slopes[np.arange(node.size), pieces[i]]
-                out = slope * x[0][0] + more.get(i, 0.0)
-                error = 1.01 * np.abs(slope) * x[0][1] + 2 * EPS * np.abs(out)
+                through = slope * x[0][0]
+                out = through + more.get(i, 0.0)
+                error = 1.01 * np.abs(slope) * x[0][1] + 2 * EPS * (np.abs(through) + np.abs(out))
             case _:
                 raise AssertionError(f"no tangents through {type(node).__name__}")
         values.append((out, error + np.where(out == 0, 0.0, 1e-300)))

@@ -80,7 +80,7 @@ class Windows:
             if self._is_whole(g):
                 out[g.rows] = g.data
             else:
-                _put(g.data, g.start, g.rows, out)
+                _place(g.data, g.start, g.rows, out)
         return out.reshape(self.live, self.n)
 
     def only(self, units: Array) -> Array:
@@ -200,7 +200,7 @@ def _through(node: Convolution, g: Group, shape: Shape, skip: int, room: Callabl
         late = (start + pad - reach) % stride
         if stride.max() > 1:
             data = np.zeros((*data.shape[:2], *(size + stride - 1)))
-            _shift(g.data, late, data)
+            _place(g.data, late, np.arange(len(data)), data)
             start, size = start - late, size + stride - 1
         first = (start + pad - reach) // stride
         padding = reach
@@ -218,7 +218,7 @@ def _through(node: Convolution, g: Group, shape: Shape, skip: int, room: Callabl
     for k in range(0, m, step):
         part = linear_maps.apply_window(node, window, data[k : k + step].reshape(min(step, m - k), -1))
         here = slice(k, k + step)
-        _move(part.reshape(len(part), shape[0], *one, *found), first[here], into[here], out[here])
+        _place(part.reshape(len(part), shape[0], *one, *found), (first - into)[here], np.arange(m)[here], out)
     return Group(g.rows, into, out)
 
 
@@ -251,17 +251,6 @@ def _cut(x, rows, start, data):
             for p in range(a):
                 for q in range(b):
                     data[i, k, p, q] = x[rows[i], k, s + p, t + q, u : u + c]
-
-
-@kernel()
-def _put(data, start, rows, out):
-    n, channels, a, b, c = data.shape
-    for i in range(n):
-        s, t, u = start[i, 0], start[i, 1], start[i, 2]
-        for k in range(channels):
-            for p in range(a):
-                for q in range(b):
-                    out[rows[i], k, s + p, t + q, u : u + c] = data[i, k, p, q]
 
 
 @kernel()
@@ -304,24 +293,14 @@ def _combine(data, start, weights, absolute, out):
 
 
 @kernel()
-def _shift(data, late, out):
+def _place(data, start, rows, out):
+    """Windows at ``start`` into rows of ``out``, as far as they lie within."""
     n, channels, a, b, c = data.shape
     for i in range(n):
-        s, t, u = late[i, 0], late[i, 1], late[i, 2]
-        for k in range(channels):
-            for p in range(a):
-                for q in range(b):
-                    out[i, k, s + p, t + q, u : u + c] = data[i, k, p, q]
-
-
-@kernel()
-def _move(data, first, into, out):
-    """Windows at ``first`` into windows at ``into``, as far as these reach."""
-    n, channels, a, b, c = data.shape
-    for i in range(n):
-        s, t, u = first[i, 0] - into[i, 0], first[i, 1] - into[i, 1], first[i, 2] - into[i, 2]
+        s, t, u = start[i, 0], start[i, 1], start[i, 2]
+        low, high = max(0, -u), min(c, out.shape[4] - u)
         for k in range(channels):
             for p in range(max(0, -s), min(a, out.shape[2] - s)):
                 for q in range(max(0, -t), min(b, out.shape[3] - t)):
-                    for r in range(max(0, -u), min(c, out.shape[4] - u)):
-                        out[i, k, s + p, t + q, u + r] = data[i, k, p, q, r]
+                    for r in range(low, high):
+                        out[rows[i], k, s + p, t + q, u + r] = data[i, k, p, q, r]
