@@ -96,7 +96,7 @@ def case(name: str) -> dict[str, Any]:
         images = torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(0))
         with torch.no_grad():
             latents = zoo.taesd_encoder()(images).reshape(3, -1)
-        plane, domain = _triangle(latents, 0.0005)
+        plane, domain = _triangle(latents, 2e-5)
         module = zoo.taesd_decoder(clamp=False)
         return {"module": module, "shape": (4, 8, 8), "plane": plane, "domain": domain, "stream": True}
     if name == "resnet2b":

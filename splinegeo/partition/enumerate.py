@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain
 from typing import Any
 
@@ -40,6 +40,7 @@ from splinegeo.partition.plan import Folded, build
 from splinegeo.partition.ranks import Patterns, settle, settle_parts
 from splinegeo.partition.signs import SIGNS
 from splinegeo.partition.state import STARTED, add_output, add_state, grow, take_output
+from splinegeo.partition.stopping import GivenUp, gives_up
 from splinegeo.partition.unite import decisive_patterns
 
 # Tasks: enough of them to keep threads busy, few enough to cost nothing; fewer for networks that take milliseconds.
@@ -271,7 +272,7 @@ class Job:
         self._workers += [Worker(first, self._control) for _ in range(most - 1)]
         self._lock = threading.Lock()
         self._taken = 0
-        self._exhausted = False
+        self._exhausted = self._given_up = False
         self._done: dict[int, tuple[dict[str, Array], bool]] = {}
         self._regions = self._bytes = 0
 
@@ -285,7 +286,12 @@ class Job:
         with self._lock:
             if self._exhausted or self._control[0] or self._first_regions() > self.cap:
                 return None
-            task = next(self._tasks, None)
+            try:
+                with gives_up(lambda: self._control[0] != 0):
+                    task = next(self._tasks, None)
+            except GivenUp:  # in the middle of a reduction: there is no going on from there
+                self._exhausted = self._given_up = True
+                return None
             self._exhausted = task is None
             self._taken += task is not None
             return task
@@ -296,13 +302,21 @@ class Job:
             while task := self._next_task():
                 if task.problem is not worker.problem:
                     worker = Worker(task.problem, self._control)
-                done = worker.run(task.code, self.cap + 1, self._found)  # one more tells "all" from "enough"
+                try:
+                    with gives_up(partial(self._abandons, task)):
+                        done = worker.run(task.code, self.cap + 1, self._found)  # one more tells "all" from "enough"
+                except GivenUp:  # in exact arithmetic that takes long: the other tasks stand
+                    return
                 if task.problem.part:  # the first thing that needs all of them in one numbering
                     done[0]["bits"] = done[0]["patterns"] = task.problem.patterns(done[0]["bits"])
                 self._done[task.index] = done
         except BaseException:
             self._control[0] = 1
             raise
+
+    def _abandons(self, task: Task) -> bool:
+        """Whether work on a task is to end now; on small networks it ends soon, and partial results stand."""
+        return bool(self._control[0]) and task.problem.part
 
     def _first_regions(self) -> int:
         """Regions of the tasks that are finished without a gap; beyond the budget, later ones are not needed."""
@@ -338,13 +352,22 @@ class Job:
             finally:
                 self._control[0] = 1
         complete = len(self._done) == self._taken and all(whole for _, whole in self._done.values())
-        if complete and (self._exhausted or next(self._tasks, None) is None):
+        complete = complete and not self._given_up
+        if complete and (self._exhausted or not self._more()):
             reason = ""  # the limit was reached when all was done
         elif not reason or self._first_regions() > self.cap:
             reason = f"budget of {self.cap:,} regions"
         if not reason and sum(len(p["corners"]) for p, _ in self._done.values()) > self.cap:
             reason = f"budget of {self.cap:,} regions"
         return reason
+
+    def _more(self) -> bool:
+        """Whether there is another task, or none without another reduction."""
+        try:
+            with gives_up(lambda: True):
+                return next(self._tasks, None) is not None
+        except GivenUp:
+            return True
 
     def parts(self) -> list[dict[str, Array]]:
         """What the tasks found, in order."""

@@ -19,6 +19,7 @@ from splinegeo.networks import linear_maps
 from splinegeo.networks.graph import Combine, Convolution, Input, Knot, Linear, Select, Sparse, SplineNetwork
 from splinegeo.partition.frame import Frame, error_bound, nearest_float
 from splinegeo.partition.limbs import Pieces, pieces, product
+from splinegeo.partition.stopping import checkpoint
 
 
 def integers(x: Array) -> tuple[list[int], int]:
@@ -108,6 +109,7 @@ class ExactNetwork:
 
     def apply(self, i: int, x: list[Value], one: tuple[int, ...]) -> Value:
         """The value of node i (no knot, not the input) from those of its inputs."""
+        checkpoint()
         node = self.network.nodes[i]
         match node:
             case Linear():

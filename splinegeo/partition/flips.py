@@ -50,7 +50,8 @@ class Derivatives:
         for k, block in last.blocks.items():
             direct[:, offsets[k] : offsets[k + 1]] = w @ block
             rounding = (last.n + 4) * UNIT * (np.abs(w) @ np.abs(block))
-            error[:, offsets[k] : offsets[k + 1]] = 1.01 * (rounding + (np.abs(w) @ last.slack)[:, None]) + TINY
+            doubt = np.abs(w) @ last.slack + np.linalg.norm(w, axis=1) * plan["shared"][1]
+            error[:, offsets[k] : offsets[k + 1]] = 1.01 * (rounding + doubt[:, None]) + TINY
         column = {name: k for k, name in enumerate(probes)}
         hinges = int(offsets[-2])
         return cls(
@@ -143,7 +144,7 @@ def _matters(graph, bits, regions, starts, flips, sure):
 
 
 @kernel()
-def _probed(graph, bits, regions, columns, combination, probes, probe_slack, sure):
+def _probed(graph, bits, regions, columns, combination, probes, probe_slack, shared, sure):
     """The same for edges of ``regions`` that are kinks of the probes ``columns``."""
     hinges = graph[5].shape[0]
     v, u, active = np.zeros(hinges), np.zeros(hinges), np.zeros(hinges, np.int8)
@@ -155,7 +156,7 @@ def _probed(graph, bits, regions, columns, combination, probes, probe_slack, sur
             for j in range(hinges):
                 active[j] = (bits[before, j >> 3] >> np.uint8(j & 7)) & 1
             _backward(*graph, active, v, u, ev, eu)
-        total, doubt, size = 0.0, 0.0, 0.0
+        total, doubt, size = 0.0, shared, 0.0
         for r in range(probes.shape[0]):
             x = probes[r, columns[e]]
             y = u[r] if r < hinges else combination[r - hinges]
@@ -167,7 +168,7 @@ def _probed(graph, bits, regions, columns, combination, probes, probe_slack, sur
 
 
 @kernel()
-def _independent(graphs, constant, bits, combinations, sure):
+def _independent(graphs, constant, bits, combinations, shared, sure):
     """Whether the columns of A are proved to be independent on each region, or A not to be zero if it has one row."""
     hinges = graphs[0][5].shape[0]
     rows = constant.shape[0] // 3
@@ -184,7 +185,7 @@ def _independent(graphs, constant, bits, combinations, sure):
             else:
                 _backward(*graphs[1], active, v, u, ev, eu)
             for c in range(2):
-                total, size, e = 0.0, 0.0, 0.0
+                total, size, e = 0.0, 0.0, shared[k]
                 for r in range(rows):
                     x = constant[c * rows + r]
                     y = u[r] if r < hinges else combinations[1 + k, r - hinges]
@@ -218,7 +219,9 @@ def surely_full_rank(problem: Problem, bits: Array) -> Array:
     sure = np.zeros(len(bits), np.bool_)
     if problem.derivatives is not None:
         graphs = _graph(problem, 1), _graph(problem, 2)
-        _independent(graphs, problem.plan["constant"], bits, problem.derivatives.combinations, sure)
+        combinations = problem.derivatives.combinations
+        shared = np.linalg.norm(combinations[1:], axis=1) * problem.plan["shared"][1]
+        _independent(graphs, problem.plan["constant"], bits, combinations, shared, sure)
     return sure
 
 
@@ -260,7 +263,8 @@ def different_across(problem: Problem, bits: Array, regions: Array, labels: Arra
     if len(some):
         some = some[np.argsort(regions[some], kind="stable")]
         found = np.zeros(len(some), np.bool_)
-        arguments = of.combinations[0], of.probes, of.probe_slack
+        shared = np.linalg.norm(of.combinations[0]) * problem.plan["shared"][0]
+        arguments = of.combinations[0], of.probes, of.probe_slack, float(shared)
         _probed(_graph(problem), bits, regions[some], columns[some], *arguments, found)
         sure[some] = found
     return sure

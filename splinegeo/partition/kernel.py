@@ -22,6 +22,7 @@ from splinegeo.partition.split import cut, expand, half, hash_level, keep_crossi
 from splinegeo.partition.state import (
     ACTIVE,
     BASE,
+    BIGGEST,
     C0,
     C_OUT,
     CAND_TOP,
@@ -53,6 +54,8 @@ def _describe(t, level, lo, m):
         scratch[i] = rows[lo + i] * scale[0]
         scratch[m + i] = rows[total + lo + i] * scale[1]
         noise = max(noise, row_error(t, level, lo + i))
+    # A norm shared by all rows: as if every entry had its part.
+    noise += view(t, "shared")[1] * max(view(t, "level_f")[level, BIGGEST], 1.0) / np.sqrt(max(m, 1))
     s1, s2 = column_pair_singular_values(part(scratch, 0, m), part(scratch, m, 2 * m))
     return s1, s2, noise
 

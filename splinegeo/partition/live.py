@@ -10,12 +10,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from splinegeo._types import Array
-from splinegeo.partition.doubled import Doubled
+from splinegeo.partition.longs import Long
 from splinegeo.partition.normal_form import Level, Places
 from splinegeo.partition.outline import Outline
 from splinegeo.partition.plan import Folded
 from splinegeo.partition.relaxation import EPS, Relaxation
 from splinegeo.partition.windows import Windows
+
+DOUBTFUL = 16  # one live hinge in so many that owes it to errors is one too many
+IMPRECISE = 2.0**-33  # error of a coefficient that leaves much to exact arithmetic later on
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +46,7 @@ class Columns:
     ``error`` (2, n) bounds the errors of the former, and of the latter relative to the largest hinge.
     """
 
-    affine: Doubled
+    affine: Long
     hinges: Windows
     error: Array
 
@@ -59,7 +62,12 @@ class Columns:
 
     def only(self, units: Array) -> Columns:
         """The units of these numbers."""
-        return Columns(self.affine[:, units], Windows.whole(self.hinges.only(units)), self.error[:, units])
+        return Columns(self.affine[:, units], self.hinges.taken(units), self.error[:, units])
+
+    def rounded(self) -> Array:
+        """``error`` for what is left of the coefficients when they are rounded to floats."""
+        lost = np.abs(self.affine.hi).sum(0), self.magnitude()[1] if self.hinges.long else np.zeros(self.size)
+        return np.asarray(self.error + 2 * EPS * np.stack(lost))
 
 
 class Pass:
@@ -74,6 +82,8 @@ class Pass:
         self._fixed = np.array(sorted(outline.fixed), np.int64)
         self._fixed_side = np.array([outline.fixed[k] for k in sorted(outline.fixed)], np.int64)
         self._alone = np.array([k for k, all_ in outline.kinks.items() if len(all_) == 1], np.int64)
+        self.n_doubtful = 0  # live hinges that only errors keep from being settled
+        self.worst = 0.0  # error of a coefficient of a hinge, relative to the largest
         self.probes: dict[int, int] = {}  # places of the breakpoints that alone make an edge of the outline
 
     @property
@@ -86,10 +96,19 @@ class Pass:
         """Number of those in the first level that has any."""
         return sum(map(len, self._columns[min(self._columns)])) if self._columns else 0
 
+    @property
+    def imprecise(self) -> bool:
+        """Whether more digits would leave fewer hinges live, or vouch for more of what is left."""
+        return self.n_doubtful > max(8, self.n_live // DOUBTFUL) or self.worst > IMPRECISE
+
+    def clearer_than(self, other: Pass | None) -> bool:
+        """Whether more digits than in another pass were worth while."""
+        return other is None or 2 * self.n_doubtful < other.n_doubtful or 2 * self.worst < other.worst > IMPRECISE
+
     def sides(self, x: Columns, unit: Array, at: Array, breakpoints: Array) -> tuple[Array, Array, Array, Array]:
         """For the hinges where units ``unit`` (m,) have the values ``at``: which lie above, which are live; ranges."""
-        low, high, _ = self.relaxation.ranges(x.affine.hi, x.hinges, x.error)
-        low, high = low[unit] - at, high[unit] - at
+        low, high, doubt = self.relaxation.ranges(x.affine.hi, x.hinges, x.error)
+        low, high, doubt = low[unit] - at, high[unit] - at, doubt[unit]
         margin = 4 * EPS * (np.abs(low) + np.abs(high) + np.abs(at))
         above, below = low > margin, high < -margin
         nothing = np.asarray(~(x.magnitude().any(0) | x.error.any(0)))
@@ -101,7 +120,9 @@ class Pass:
             below = np.where(known, self._fixed_side[place] < 0, below)
         self.active.append(breakpoints[above])
         self.flat.append(breakpoints[flat])
-        return above, ~(above | below | flat), low, high
+        live = ~(above | below | flat)
+        self.n_doubtful += int(np.count_nonzero(live & ((low + doubt > 0) | (high - doubt < 0))))
+        return above, live, low, high
 
     def add(self, level: int, x: Columns, slopes: Array, names: tuple[Array, ...], low: Array, high: Array) -> Array:
         """Take in live hinges, all units of ``x``; the places (n,) that they are given among all.
@@ -111,7 +132,8 @@ class Pass:
         places = self.n_live + np.arange(x.size)
         if not x.size:
             return places
-        error = x.error + np.stack([2 * EPS * np.abs(x.affine.hi).sum(0), np.zeros(x.size)])
+        self.worst = max(self.worst, float(x.error[1].max()))
+        error = x.rounded()
         tiny = 1e-30 + 2 * EPS * np.maximum(np.abs(low), np.abs(high))
         self._found.setdefault(level, []).append((x.affine.hi, x.hinges.dense(), error, slopes, *names))
         self._columns.setdefault(level, []).append(places)
@@ -127,8 +149,8 @@ class Pass:
             self.relaxation.add_known(len(which))
         return which, places
 
-    def finish(self, out: Columns) -> Reduced:
-        """The levels of the live hinges, and that of the outputs."""
+    def finish(self, out: Columns, shared: Array | None = None) -> Reduced:
+        """The levels of the live hinges, and that of the outputs; ``shared`` as in `Level`."""
         order, probes = sorted(self._found), list(self.probes.values())
         columns = [np.concatenate(self._columns[level]) for level in order]
         levels, places, names = [], {}, []
@@ -140,9 +162,10 @@ class Pass:
             levels.append(_level(affine, hinges, columns[:index], probes, error, slopes, bits))
             names.append((node, unit, which))
             places[index] = list(zip(node.tolist(), unit.tolist(), which.tolist(), strict=True))
-        error = out.error + np.stack([2 * EPS * np.abs(out.affine.hi).sum(0), np.zeros(out.size)])
         hinges, ones = _widened(out.hinges.dense(), self.n_live), np.ones((out.size, 2))
-        levels.append(_level(out.affine.hi, hinges, columns, probes, error, ones, np.full(out.size, -1)))
+        levels.append(_level(out.affine.hi, hinges, columns, probes, out.rounded(), ones, np.full(out.size, -1)))
+        if shared is not None:
+            levels[-1].shared = shared
         folded = Folded(np.concatenate(self.active), np.concatenate(self.flat))
         return Reduced(levels, places, folded, names, tuple(self.probes))
 

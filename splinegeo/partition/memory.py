@@ -32,6 +32,10 @@ PLAN = {
     "steep_max": (_F, 1),  # (L + 1,) largest |slope|
     "row_slack": (_F, 1),  # (R,) error of the stored weights relative to the largest input, or one
     "slack": (_F, 1),  # (L + 1,) largest of it in a level
+    "shared": (
+        _F,
+        1,
+    ),  # (2,) norm of errors that output rows share: of their probes, and of all else like `slack`
     "has_constant": (types.int8, 1),  # (L + 1,)
     "exact": (types.int8, 1),  # (L + 1,) floats compute every predicate of the level exactly
     "grid": (_F, 1),  # (L + 1,) half the smallest non-zero predicate there

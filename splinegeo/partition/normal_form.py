@@ -54,6 +54,9 @@ class Level:
     # (n, K) what the rows take of hinges on the outline, whose fixed sides are folded into the rest; see `flips`.
     probes: Array = field(default_factory=lambda: np.zeros((0, 0)))
     probe_slack: Array = field(default_factory=lambda: np.zeros(0))  # (n,) error of them
+    # (2,) norm of the errors that the rows have together, beside their own: of the constants, and of all else relative
+    # to the largest hinge. Orthonormal factors leave it as it is.
+    shared: Array = field(default_factory=lambda: np.zeros(2))
 
     @property
     def n(self) -> int:

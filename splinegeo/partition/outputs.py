@@ -65,14 +65,23 @@ def _rotated(last: Level, mode: Literal["reduced", "r"]) -> tuple[Array | None, 
     small = np.zeros((n, joint.shape[1]))
     small[:, used] = np.ldexp(r, shift)
     edges = np.cumsum([3, *(last.blocks[k].shape[1] for k in sources)])
+    given = np.array([np.linalg.norm(last.constant_slack), np.linalg.norm(last.slack)])
     rounding = 32 * d * EPS
-    linear, fixed = np.abs(small[:, 3:]).sum(1), np.abs(small[:, :3]).sum(1)
+    own, shared = np.zeros(2), np.zeros(2)
+    if mode == "reduced":
+        linear, fixed = np.abs(small[:, 3:]).sum(1), np.abs(small[:, :3]).sum(1)
+        own = given + rounding * np.array([fixed.max(initial=0.0), linear.max(initial=0.0)])
+    else:
+        # The errors that the rows had keep their norm; the factorisation moves columns by so much of theirs.
+        columns = rounding * np.linalg.norm(small, axis=0)
+        shared = last.shared + given + np.array([columns[:3].sum(), columns[3:].sum()])
     return q, Level(
         constant=small[:, :3].copy(),
         blocks={k: small[:, lo:hi].copy() for k, lo, hi in zip(sources, edges, edges[1:], strict=False)},
         probes=small[:, edges[-1] :].copy(),
-        slack=np.full(n, np.linalg.norm(last.slack) + rounding * linear.max(initial=0.0)),
-        constant_slack=np.full(n, np.linalg.norm(last.constant_slack) + rounding * fixed.max(initial=0.0)),
+        slack=np.full(n, own[1]),
+        constant_slack=np.full(n, own[0]),
+        shared=shared,
         weight=np.zeros(n),
         slopes=np.ones((n, 2)),
         breakpoints=np.full(n, -1),

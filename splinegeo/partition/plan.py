@@ -49,7 +49,7 @@ def build(levels: list[Level], frame: Frame, outline: Outline, folded: Folded) -
     slopes = np.concatenate([lv.slopes for lv in levels[:-1]] or [np.zeros((0, 2))])
     rho = np.concatenate([lv.weight for lv in levels])
     row_slack = np.concatenate([lv.slack for lv in levels]) * 1.01
-    slack = [float(lv.slack.max(initial=0.0)) * 1.01 for lv in levels]
+    slack = [float(lv.slack.max(initial=0.0) + lv.shared[1]) * 1.01 for lv in levels]
     hash_bit, hash_zero = _hashes(np.concatenate([lv.breakpoints for lv in levels[:-1]] or [np.zeros(0, np.int64)]))
     twin, sign = _twins(levels, offsets)
     order = np.argsort(twin, kind="stable")  # a class is named after its first hinge, which therefore leads it
@@ -77,6 +77,7 @@ def build(levels: list[Level], frame: Frame, outline: Outline, folded: Folded) -
         "steep_max": np.array([np.abs(lv.slopes).max(initial=0.0) for lv in levels]),
         "row_slack": row_slack,
         "slack": np.array(slack),
+        "shared": levels[-1].shared * 1.01,
         "has_constant": np.array([bool(lv.constant.any()) for lv in levels], np.int8),
         "exact": exact,
         "grid": grid,
@@ -152,6 +153,10 @@ def _scale_rows(levels: list[Level]) -> None:
         for k, (x, e) in zip(list(lv.blocks), parts[1:], strict=True):
             lv.blocks[k], more = _scaled(x, e - exponent[:, None])
             lost = lost + more
+        if lv.shared.any():  # of outputs; for the probes, and as one bound, like the one below
+            first, rest = lv.shared
+            down = -int(exponent[0])
+            lv.shared = np.array([np.ldexp(rest, down), np.ldexp(first, down) + np.ldexp(rest, down + widest)])
         doubt = (lv.slack > 0) | (lv.constant_slack > 0)
         # From here on one bound for both, relative to the largest hinge or to one.
         lv.slack = np.where(doubt, np.maximum(slack + fixed, 1e-300), 0.0) + np.where(lost > 0, 1e-300, 0.0)

@@ -13,6 +13,7 @@ from splinegeo.networks import linear_maps
 from splinegeo.networks.graph import Combine, Convolution, Input, Knot, Linear, Maximum, Select, Sparse, SplineNetwork
 from splinegeo.partition.maps import CHUNK_BYTES, knot_pieces, unpack
 from splinegeo.partition.normal_form import EPS
+from splinegeo.partition.stopping import checkpoint
 
 
 def pushed(
@@ -24,6 +25,7 @@ def pushed(
     """
     values: list[tuple[Array, Array]] = []
     for i, node in enumerate(network.nodes):
+        checkpoint()
         x = [values[k] for k in node.inputs]
         match node:
             case Input():

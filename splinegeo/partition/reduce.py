@@ -19,13 +19,16 @@ import numpy as np
 from splinegeo._types import Array
 from splinegeo.networks import linear_maps
 from splinegeo.networks.graph import Combine, Convolution, Input, Knot, Linear, Node, Select, Sparse
-from splinegeo.partition.doubled import ROUNDING, Doubled, exactly, mapped, nearest
 from splinegeo.partition.exact import ExactNetwork
+from splinegeo.partition.limbs import Pieces
 from splinegeo.partition.live import Columns, Pass, Reduced, whole
+from splinegeo.partition.longs import Long, cut_error, exactly, mapped, nearest, rounding
 from splinegeo.partition.maps import piece_offsets
 from splinegeo.partition.outline import Outline
 from splinegeo.partition.relaxation import EPS
-from splinegeo.partition.windows import Windows
+from splinegeo.partition.selections import separated, wanted_shapes
+from splinegeo.partition.stopping import checkpoint
+from splinegeo.partition.windows import LIMBS, Shape, Windows, padded, total
 
 MOST_LIVE = 2000  # what is left is reduced again for each part, at a cost that grows with its square
 
@@ -57,9 +60,13 @@ class Reducer:
                 bit += node.breakpoints.size
         self._last_use = {k: i for i, node in enumerate(self.nodes) for k in node.inputs}
         self._last_use[exact.network.output] = len(self.nodes)
+        self._shapes = wanted_shapes(self.nodes)
+        self._selections: dict[tuple[int, Shape], tuple[Array, ...] | None] = {}
         self._peak = self._most_live = 0  # bytes at a time, live hinges
         self._growth = (0.0, 0.0)  # bytes and live hinges for each hinge of the first level, as last seen
-        self._latent = nearest(list(zip(*(exact.row(0, k) for k in range(self.nodes[0].size)), strict=True)))
+        self._latent = nearest(list(zip(*(exact.row(0, k) for k in range(self.nodes[0].size)), strict=True)), 3)
+        self.long = False  # columns have twice the digits
+        self._given_up: Pass | None = None  # for want of digits
         self._offsets = {i: piece_offsets(n) for i, n in enumerate(self.nodes) if isinstance(n, Knot)}
 
     def reduce(self, outline: Outline, limited: bool = True) -> Reduced:
@@ -68,12 +75,24 @@ class Reducer:
         Raises:
             TooLarge: more columns than memory allows.
         """
-        state = Pass(outline)
-        try:
-            columns = self._run(state, range(len(self.nodes)), limited)
-        finally:  # of a pass that was given up it is at least this
+        while True:
+            state = Pass(outline)
+            failed: TooLarge | None = None
+            try:
+                columns = self._run(state, range(len(self.nodes)), limited)
+            except TooLarge as error:
+                failed = error
+            # Of a pass that was given up it is at least this.
             self._growth = self._peak / max(1, state.n_first), self._most_live / max(1, state.n_first)
-        return state.finish(columns[self.exact.network.output])
+            if self._given_up is None and state.imprecise:
+                self._given_up, self.long = state, True
+                continue
+            # What is exactly zero does not become clearer by more digits, which take several times as long.
+            if self.long and not state.clearer_than(self._given_up):
+                self.long = False
+            if failed:
+                raise failed
+            return state.finish(columns[self.exact.network.output])
 
     def promising(self, first: Reduced) -> bool:
         """Whether a reduction with these hinges in its first level is likely to fit into memory.
@@ -101,12 +120,14 @@ class Reducer:
                 raise TooLarge
 
         for i in order:
+            checkpoint()
             node = self.nodes[i]
             x = [kept[k] for k in node.inputs]
             if isinstance(node, Input):
                 doubt = np.zeros((2, node.size))
-                doubt[0] = ROUNDING * np.abs(self._latent.hi).sum(0)
-                kept[i] = Columns(self._latent, Windows.whole(np.zeros((0, node.size))), doubt)
+                doubt[0] = self._rounding * np.abs(self._latent.hi).sum(0)
+                latent = self._latent if self.long else Long(self._latent.parts[:2])
+                kept[i] = Columns(latent, Windows.whole(np.zeros((0, node.size))), doubt)
             elif isinstance(node, Knot):
                 kept[i] = self._knot(i, node, x[0], state, room)
             else:
@@ -147,24 +168,23 @@ class Reducer:
         shift = np.zeros((3, len(unit)))
         shift[2] = -t[unit, which]
         pre.affine = pre.affine.plus(exactly(shift))
-        pre.error[0] += ROUNDING * np.abs(t[unit, which])
+        pre.error[0] += self._rounding * np.abs(t[unit, which])
         names = bits, np.full(len(unit), i), unit, which
         places = state.add(self.depth[node.inputs[0]], pre, slopes, names, low, high)
-        hinges = x.hinges.times(slope).with_units(np.r_[probes, places], np.r_[probed, unit], state.n_live)
+        hinges = x.hinges.times(slope).with_units(np.r_[probes, places], np.r_[probed, unit], state.n_live, self.long)
         shift = np.zeros((3, node.size))
         shift[2] = offset
         plain = (slope == 0) | (np.frexp(np.abs(slope))[0] == 0.5)
         magnitude = x.magnitude()
         error = np.abs(slope) * x.error
         error[0] += np.where(
-            plain & (offset == 0), 0.0, doubt + ROUNDING * (np.abs(slope) * magnitude[0] + np.abs(offset))
+            plain & (offset == 0), 0.0, doubt + self._rounding * (np.abs(slope) * magnitude[0] + np.abs(offset))
         )
-        error[1] += np.where(plain, 0.0, 2 * EPS * np.abs(slope) * magnitude[1])
+        error[1] += np.where(plain, 0.0, 2 * self._eps * np.abs(slope) * magnitude[1])
         error[1, unit[~first]] += 4 * EPS  # the change of slope was rounded
         return Columns(x.affine.times(slope).plus(exactly(shift)), hinges, error)
 
     def _affine(self, i: int, node: Node, x: list[Columns], room: Room) -> Columns:
-        width = max(e.hinges.live for e in x)
         match node:
             case Linear() | Sparse() | Convolution():
                 return self._mapped(i, node, x[0], room)
@@ -181,52 +201,90 @@ class Reducer:
                 exact = len(x) == 1 and not node.bias.any() and (np.frexp(np.abs(node.scales[0]))[0] == 0.5).all()
                 # Differences of hinges are exact: where these are zero, it is certain that nothing is left.
                 size[1, _sums_of_whole(node, x)] = 0
-                rounding = np.array([[len(x) * ROUNDING], [(len(x) + 2) * EPS]])
-                error = error * (1 + 8 * EPS) + (0 if exact else rounding * size)
+                lost = np.array([[len(x) * self._rounding], [(len(x) + 2) * self._eps]])
+                error = error * (1 + 8 * EPS) + (0 if exact else lost * size)
                 return Columns(affine, _added(node, x, room), error)
             case Select():
-                start = np.cumsum([0, *(e.size for e in x)])
-                room(8 * width * node.size)
-                hinges, error = np.zeros((width, node.size)), np.zeros((2, node.size))
-                high, low = np.zeros((3, node.size)), np.zeros((3, node.size))
-                for e, lo, hi in zip(x, start, start[1:], strict=False):
-                    here = np.nonzero((node.index >= lo) & (node.index < hi))[0]
-                    taken = e.only(node.index[here] - lo)
-                    hinges[: e.hinges.live, here], error[:, here] = taken.hinges.dense(), taken.error
-                    high[:, here], low[:, here] = taken.affine.hi, taken.affine.lo
-                return Columns(Doubled(high, low), Windows.whole(hinges), error)
+                axes = self._axes(i, node, x[0].hinges.shape) if len(x) == 1 else None
+                if axes is not None:
+                    affine, error = x[0].affine[:, node.index], x[0].error[:, node.index]
+                    return Columns(affine, x[0].hinges.selected(axes, room), error)
+                return self._selected(node, x, room)
         raise AssertionError(f"no reduction of {type(node).__name__}")
 
+    def _axes(self, i: int, node: Select, given: Shape) -> tuple[Array, ...] | None:
+        """See `separated`."""
+        key = i, given
+        if key not in self._selections:
+            self._selections[key] = separated(node.index, given, self._shapes.get(i, padded((node.size,))))
+        return self._selections[key]
+
+    def _selected(self, node: Select, x: list[Columns], room: Room) -> Columns:
+        """A selection that windows do not follow: whole rows."""
+        start, width = np.cumsum([0, *(e.size for e in x)]), max(e.hinges.live for e in x)
+        room((16 if self.long else 8) * width * node.size)
+        hinges, error = np.zeros((2 if self.long else 1, width, node.size)), np.zeros((2, node.size))
+        affine = np.zeros((max(len(e.affine.parts) for e in x), 3, node.size))
+        for e, lo, hi in zip(x, start, start[1:], strict=False):
+            here = np.nonzero((node.index >= lo) & (node.index < hi))[0]
+            taken = e.only(node.index[here] - lo)
+            hinges[0, : e.hinges.live, here] = taken.hinges.dense().T
+            if taken.hinges.long:
+                hinges[1, : e.hinges.live, here] = taken.hinges.low.dense().T
+            error[:, here] = taken.error
+            affine[: len(taken.affine.parts), :, here] = taken.affine.parts
+        return Columns(Long(affine), Windows.whole(hinges[0], low=hinges[1] if self.long else None), error)
+
     def _mapped(self, i: int, node: Linear | Sparse | Convolution, x: Columns, room: Room) -> Columns:
-        terms = linear_maps.terms(node) + 4
+        terms, pieces = linear_maps.terms(node) + 4, self.exact.pieces(i)
         shift = np.zeros((3, node.size))
         shift[2] = linear_maps.bias(node)
-        affine = mapped(self.exact.pieces(i), x.affine).plus(exactly(shift))
+        limbs = 7 if self.long else 4
+        affine = mapped(pieces, node, x.affine, limbs, linear_maps.apply).plus(exactly(shift))
         if isinstance(node, Convolution) and self.device in (None, "cpu"):
-            hinges = x.hinges.through(node, room)
+            hinges = x.hinges.through(node, room, pieces)
         else:
-            room(8 * x.hinges.live * node.size)
-            through = linear_maps.apply(node, x.hinges.dense(), device=self.device) if x.hinges.live else None
-            hinges = Windows.whole(np.zeros((0, node.size)) if through is None else through)
-        # A cut leaves what is below 2**-100 of the largest number of its row.
+            hinges = self._mapped_whole(node, pieces, x.hinges, room)
         magnitude = x.magnitude()
-        cut = 3 * 2.0**-100 * np.abs(x.affine.hi).max(initial=0.0) * (magnitude[0] > 0)
-        into = x.error + np.stack([4 * ROUNDING * magnitude[0] + cut, 1.01 * terms * EPS * magnitude[1]])
-        error = linear_maps.apply_abs(node, into) * (1 + 4 * terms * EPS)
-        error[0] += ROUNDING * np.abs(shift[2])
+        lost = np.stack([4 * self._rounding * magnitude[0], 1.01 * terms * EPS * magnitude[1]])
+        lost[0] += cut_error(limbs, terms) * np.abs(x.affine.hi).max(1).sum() * (magnitude[0] > 0)
+        if self.long:
+            cut = cut_error(LIMBS, terms) * x.hinges.peaks() * (magnitude[1] > 0)
+            lost[1] = 4 * self._eps * magnitude[1] + cut
+        error = linear_maps.apply_abs(node, x.error + lost) * (1 + 4 * terms * EPS)
+        error[0] += self._rounding * np.abs(shift[2])
         return Columns(affine, hinges, error)
+
+    def _mapped_whole(self, node: Linear | Sparse | Convolution, pieces: Pieces, x: Windows, room: Room) -> Windows:
+        room((16 if self.long else 8) * x.live * node.size)
+        if not x.live:
+            return Windows.whole(np.zeros((0, node.size)))
+
+        def apply(layer: Linear | Sparse | Convolution, rows: Array) -> Array:
+            return linear_maps.apply(layer, rows, device=self.device)
+
+        if not self.long:
+            return Windows.whole(apply(node, x.dense()))
+        rows = Long(np.stack([x.dense(), x.low.dense()]))
+        hi, low = mapped(pieces, node, rows, LIMBS, apply).parts
+        return Windows.whole(hi, low=low)
+
+    @property
+    def _rounding(self) -> float:
+        """Of the affine parts."""
+        return rounding(3 if self.long else 2)
+
+    @property
+    def _eps(self) -> float:
+        """Of the hinges' coefficients."""
+        return rounding(2) if self.long else EPS
 
 
 def _added(node: Combine, x: list[Columns], room: Room) -> Windows:
     parts = [(s, e.hinges) for s, e in zip(node.scales, x, strict=True) if e.hinges.live]
-    if len(parts) == 1:
-        return parts[0][1].times(parts[0][0])
-    width = max(e.hinges.live for e in x)
-    room(8 * width * node.size)
-    total = np.zeros((width, node.size))
-    for s, hinges in parts:
-        total[: hinges.live] += s * hinges.dense()
-    return Windows.whole(total)
+    if not parts:
+        return Windows.whole(np.zeros((0, node.size)))
+    return parts[0][1].times(parts[0][0]) if len(parts) == 1 else total(parts, room)
 
 
 def _sums_of_whole(node: Combine, x: list[Columns]) -> Array:
@@ -235,5 +293,5 @@ def _sums_of_whole(node: Combine, x: list[Columns]) -> Array:
     for s, e in zip(node.scales, x, strict=True):
         out &= whole(s[:, None])
         if out.any():
-            out &= whole(e.hinges.dense().T)
+            out &= e.hinges.whole_numbers()
     return out

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from splinegeo._types import Array
-from splinegeo.partition.doubled import exactly
 from splinegeo.partition.live import Columns, Pass, Reduced, whole
+from splinegeo.partition.longs import exactly
 from splinegeo.partition.normal_form import Level
 from splinegeo.partition.outline import Outline
 from splinegeo.partition.relaxation import EPS
+from splinegeo.partition.stopping import checkpoint
 from splinegeo.partition.windows import Windows
 
 
@@ -19,7 +20,8 @@ def refold(given: Reduced, outline: Outline) -> Reduced:
     carried, _ = state.add_probes(np.array(given.probes, np.int64))
     hinges: dict[int, Columns] = {}
     for index, level in enumerate(given.levels):
-        x = _combined(level, hinges, carried, state.n_live)
+        checkpoint()
+        x, largest = _combined(level, hinges, carried, state.n_live)
         if index + 1 == len(given.levels):
             break
         above, live, low, high = state.sides(x, np.arange(level.n), np.zeros(level.n), level.breakpoints)
@@ -36,11 +38,15 @@ def refold(given: Reduced, outline: Outline) -> Reduced:
         hinges[index] = Columns(exactly(x.affine.hi * slope), Windows.whole(folded), error)
     state.active.append(given.folded.active)
     state.flat.append(given.folded.flat)
-    return state.finish(x)
+    constant, rest = given.levels[-1].shared
+    return state.finish(x, np.array([constant, 0.0]) + largest * rest)
 
 
-def _combined(level: Level, hinges: dict[int, Columns], carried: Array, live: int) -> Columns:
-    """The rows of a level, its inputs put in; the first places are those of ``carried`` of its probes."""
+def _combined(level: Level, hinges: dict[int, Columns], carried: Array, live: int) -> tuple[Columns, Array]:
+    """The rows of a level, its inputs put in; the first places are those of ``carried`` of its probes.
+
+    And (2,) the largest of the inputs: their affine parts, and what hinges add, relative to the largest hinge.
+    """
     affine, through = level.constant.T.copy(), np.zeros((live, level.n))
     size = np.stack([np.abs(level.constant).sum(1), np.zeros(level.n)])
     error, largest = np.stack([level.constant_slack, np.zeros(level.n)]), np.zeros(2)
@@ -65,4 +71,4 @@ def _combined(level: Level, hinges: dict[int, Columns], carried: Array, live: in
     rounding = (terms + 8) * EPS if level.blocks else 0.0
     # The level's own error is relative to the largest of its inputs, each part of which is at most this.
     error += largest[:, None] * level.slack + rounding * size * (1 + 2 * rounding)
-    return Columns(exactly(affine), Windows.whole(through), error)
+    return Columns(exactly(affine), Windows.whole(through), error), largest

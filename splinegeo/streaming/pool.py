@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -20,6 +21,7 @@ from splinegeo._types import Array
 from splinegeo.partition import kernel
 from splinegeo.partition.budget import Budget, Clock
 from splinegeo.partition.enumerate import NO_LIMIT, Problem, Task, Worker
+from splinegeo.partition.stopping import GivenUp, gives_up
 
 T = TypeVar("T")
 
@@ -84,6 +86,7 @@ class Pool(Generic[T]):
         self._running: set[threading.Thread] = set()
         self._spare: deque[tuple[Problem, Worker]] = deque(maxlen=threads)
         self._exhausted = False
+        self._interrupted: Callable[[], bool] = lambda: False
         self.n_found = 0  # regions so far, those of tasks not yet taken included
 
     def take(self, interrupted: Callable[[], bool] = lambda: False) -> Job[T] | None:
@@ -94,6 +97,7 @@ class Pool(Generic[T]):
         """
         if self._clock is None:
             self._clock = Clock(self._budget)
+        self._interrupted = interrupted
         while True:
             pulled = False
             while not (pulled and (self._window[0].done or self._clock.reason(0))) and self._room():
@@ -130,6 +134,11 @@ class Pool(Generic[T]):
         for thread in threads:
             thread.join()
 
+    def _reason(self, held_bytes: int) -> str:
+        """Empty while work may go on."""
+        assert self._clock is not None
+        return "interrupted" if self._interrupted() else self._clock.reason(held_bytes)
+
     def _room(self) -> bool:
         if self._exhausted:
             return False
@@ -139,7 +148,11 @@ class Pool(Generic[T]):
 
     def _pull(self) -> bool:
         """One more task for the threads; False when there are no more."""
-        task = next(self._source, None)
+        with gives_up(lambda: self._reason(0)):
+            try:
+                task = next(self._source, None)
+            except GivenUp:  # in the middle of a reduction: there is no going on from there
+                raise Stopped(self._reason(0)) from None
         if task is None:
             self._exhausted = True
             return False
@@ -178,12 +191,19 @@ class Pool(Generic[T]):
                     return
                 job = self._queue.popleft()
             try:
-                self._do(job)
+                with gives_up(partial(self._abandons, job.task)):
+                    self._do(job)
+            except GivenUp:  # nobody waits for it any more
+                return
             except BaseException as error:  # noqa: BLE001 - raised again, in its turn, where the result is taken
                 job.error = error
             with self._change:
                 job.done = True
                 self._change.notify_all()
+
+    def _abandons(self, task: Task) -> bool:
+        """Whether work on a task is to end now; on small networks it ends soon, and partial results stand."""
+        return bool(self._control[0]) and task.problem.part
 
     def _do(self, job: Job[T]) -> None:
         def found(n: int, size: int) -> None:

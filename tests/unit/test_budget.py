@@ -16,7 +16,11 @@ import pytest
 import splinegeo as sg
 import splinegeo.partition.enumerate as enumerate_module
 from benchmarks.nets import make_network
+from splinegeo.partition.reduce import Reducer
+from splinegeo.partition.setting import Setting
+from splinegeo.partition.stopping import GivenUp, gives_up
 from splinegeo.testing import assert_maps, assert_watertight
+from tests.oracles.parts import reduced
 
 BOX = sg.Box([-2, -2], [2, 2])
 NET = make_network((2, 20, 20, 20, 3))
@@ -126,6 +130,37 @@ def test_no_time_at_all() -> None:
     if not len(part):
         assert_usable(part)
         assert part.locate([[0.0, 0.0]]).tolist() == [-2]
+
+
+def test_reductions_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reduction that takes long does not outlast the budget."""
+    affine = Reducer._affine
+
+    def slow(self: Reducer, *arguments: Any) -> Any:
+        time.sleep(0.5)
+        return affine(self, *arguments)
+
+    net = make_network((2, *[6] * 40, 2))
+    with reduced(2):
+        sg.summarise(make_network((2, 3, 1)), BOX)  # compiled
+        monkeypatch.setattr(Reducer, "_affine", slow)
+        start = time.monotonic()
+        found = sg.summarise(net, BOX, budget=sg.Budget(seconds=1))
+        assert time.monotonic() - start < 10  # one reduction takes 20 seconds
+    assert not found.complete
+    assert found.stop_reason == "budget of 1 seconds"
+
+
+def test_exact_arithmetic_is_given_up() -> None:
+    """Between two layers, where whoever runs it wants it to stop, and nowhere else."""
+    net = make_network((2, 8, 8, 2))
+    setting = Setting.of(net, np.zeros(2), np.eye(2), BOX.vertices)
+    bits = np.ones(net.n_breakpoints, np.uint8)
+    with gives_up(lambda: False):
+        setting.maps(bits)
+        with gives_up(lambda: True), pytest.raises(GivenUp):
+            setting.maps(bits)
+        setting.maps(bits)
 
 
 def test_memory() -> None:

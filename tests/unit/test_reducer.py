@@ -15,9 +15,10 @@ import splinegeo as sg
 from benchmarks.nets import REGIONS, WIDTHS, make_network
 from splinegeo._types import Array
 from splinegeo.networks.graph import SplineNetwork
-from splinegeo.partition import tasks
+from splinegeo.partition import live, tasks
 from splinegeo.partition.enumerate import NO_LIMIT, Worker
 from splinegeo.partition.exact import ExactNetwork
+from splinegeo.partition.live import Columns, Pass, Reduced
 from splinegeo.partition.reduce import Reducer
 from splinegeo.partition.relaxation import Relaxation
 from splinegeo.partition.windows import Windows
@@ -211,3 +212,31 @@ def test_ranges_hold(seed: int) -> None:
         widths.append(hinges.shape[1])
         assert relaxation.n_live == hinges.shape[1]
         assert relaxation.largest >= np.abs(hinges).max(initial=0.0)
+
+
+LONG = ("conv2d", "conv transpose 2d", "upsample nearest", "residual", "cat, slice, permute", "max pool", "bfloat16")
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_columns_of_twice_the_digits(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether columns are long changes nothing but their errors."""
+    passes: list[tuple[bool, float]] = []
+    finish = Pass.finish
+
+    def noted(self: Pass, out: Columns, shared: Array | None = None) -> Reduced:
+        passes.append((out.hinges.long, self.worst))
+        return finish(self, out, shared)
+
+    monkeypatch.setattr(Pass, "finish", noted)
+    case = make_module_case(name, "generic")
+    direct, part = both(case, 4)
+    usual = max(worst for _, worst in passes)
+    assert not any(is_long for is_long, _ in passes)
+    passes.clear()
+    monkeypatch.setattr(live, "IMPRECISE", -1.0)
+    monkeypatch.setattr(Pass, "clearer_than", lambda *_: True)
+    _, again = both(case, 4)
+    assert any(is_long for is_long, _ in passes)
+    assert max((worst for is_long, worst in passes if is_long), default=0.0) <= 2.0**-70 + usual
+    assert_same(direct, part)
+    assert_same(direct, again)
