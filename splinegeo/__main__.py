@@ -29,6 +29,27 @@ _INTERRUPTED = 130
 # ClickException, which typer does not export: whatever typer itself has against an argument.
 _CommandLineError = cast("type[Exception]", typer.BadParameter.__mro__[2])
 
+# What the commands that walk a network share.
+_Model = Annotated[
+    str, typer.Argument(metavar="MODEL", help="module:function that returns a network, or a saved network.npz.")
+]
+_BoxOption = Annotated[
+    tuple[float, float, float, float] | None, typer.Option("--box", metavar="X0 Y0 X1 Y1", help="A box as the domain.")
+]
+_PolygonOption = Annotated[
+    str | None,
+    typer.Option("--polygon", metavar="'X,Y X,Y ...'", help="A convex polygon as the domain, or a file of vertices."),
+]
+_Through = Annotated[
+    str | None, typer.Option(metavar="FILE", help="Plane through three latents: a (3, E) array, .npy or text.")
+]
+_Origin = Annotated[str | None, typer.Option(metavar="FILE", help="Latent at the origin of the plane: an (E,) array.")]
+_Basis = Annotated[str | None, typer.Option(metavar="FILE", help="Directions of the plane: an (E, 2) array.")]
+_Threads = Annotated[int | None, typer.Option(min=1, help="Threads; all cores by default.")]
+_MaxRegions = Annotated[int | None, typer.Option(min=1, help="Stop after this many regions.")]
+_MaxSeconds = Annotated[float | None, typer.Option(min=0, help="Stop after this many seconds.")]
+_Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
+
 
 def _print_version(wanted: bool) -> None:
     if wanted:
@@ -48,8 +69,8 @@ def _options(
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for pictures and files; it is created.")] = Path("demo"),
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads; all cores by default.")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")] = False,
+    threads: _Threads = None,
+    quiet: _Quiet = False,
 ) -> None:
     """Partition a trained toy generator R^2 -> R^3: counts here, pictures in a folder."""
     from splinegeo.cli.demo import run_demo
@@ -60,31 +81,19 @@ def demo(
 
 @app.command()
 def partition(
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="module:function that returns a network, or a saved network.npz.")
-    ],
-    box: Annotated[
-        tuple[float, float, float, float] | None, typer.Option(metavar="X0 Y0 X1 Y1", help="A box as the domain.")
-    ] = None,
-    polygon: Annotated[
-        str | None, typer.Option(metavar="'X,Y X,Y ...'", help="A convex polygon as the domain, or a file of vertices.")
-    ] = None,
-    slice_through: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Plane through three latents: a (3, E) array, .npy or text.")
-    ] = None,
-    slice_origin: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Latent at the origin of the plane: an (E,) array.")
-    ] = None,
-    slice_basis: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Directions of the plane: an (E, 2) array.")
-    ] = None,
+    model: _Model,
+    box: _BoxOption = None,
+    polygon: _PolygonOption = None,
+    slice_through: _Through = None,
+    slice_origin: _Origin = None,
+    slice_basis: _Basis = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Save the partition to this .npz file.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw the partition into this file: .png, .pdf, .svg.")] = None,
     color: Annotated[str, typer.Option(help=f"What the picture shows: {', '.join(_COLORS)}.")] = "psi",
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads; all cores by default.")] = None,
-    max_regions: Annotated[int | None, typer.Option(min=1, help="Stop after this many regions.")] = None,
-    max_seconds: Annotated[float | None, typer.Option(min=0, help="Stop after this many seconds.")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")] = False,
+    threads: _Threads = None,
+    max_regions: _MaxRegions = None,
+    max_seconds: _MaxSeconds = None,
+    quiet: _Quiet = False,
 ) -> None:
     """Find the exact partition of a network over a box or a polygon in a plane of its latent space.
 
@@ -114,14 +123,78 @@ def partition(
 
 
 @app.command()
-def info(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A partition saved by `splinegeo partition -o FILE`.")],
+def summarise(
+    model: _Model,
+    box: _BoxOption = None,
+    polygon: _PolygonOption = None,
+    slice_through: _Through = None,
+    slice_origin: _Origin = None,
+    slice_basis: _Basis = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Save the summary to this .npz file.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the raster into this file: .png, .pdf, .svg.")] = None,
+    value: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="What the raster shows, psi by default; give it again for more panels."),
+    ] = None,
+    pixels: Annotated[
+        tuple[int, int] | None, typer.Option(metavar="W H", help="Size of the raster; the longer side is 800.")
+    ] = None,
+    linear_regions: Annotated[bool, typer.Option("--linear-regions", help="Count linear regions, too.")] = False,
+    checkpoint: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Keep the work in this file, and go on from it if it is there.")
+    ] = None,
+    checkpoint_seconds: Annotated[float, typer.Option(min=0, help="How often the checkpoint is written.")] = 30.0,
+    threads: _Threads = None,
+    max_regions: _MaxRegions = None,
+    max_seconds: _MaxSeconds = None,
+    max_memory: Annotated[
+        int | None, typer.Option(min=1, help="Stop when this many bytes of regions have to be held at one time.")
+    ] = None,
+    quiet: _Quiet = False,
 ) -> None:
-    """Show what a saved partition holds."""
-    from splinegeo.cli.report import print_report
-    from splinegeo.io import load
+    """Describe all regions of a network without storing them: counts, statistics of psi and nu, a raster.
 
-    print_report(load(file), str(file))
+    Ctrl-C stops the work and describes what was found; so do --max-regions, --max-seconds and --max-memory. The same
+    command with the same --checkpoint goes on from there, also after a crash.
+    """
+    from splinegeo.cli import inputs
+    from splinegeo.cli.summarise import read_raster, run_summarise
+
+    _log_to_stderr(quiet)
+    inputs.check_outputs(output, plot, checkpoint)
+    domain = inputs.read_domain(box, polygon)
+    plane = inputs.read_slice(slice_through, slice_origin, slice_basis)
+    raster = read_raster(domain, value, pixels, plot is not None)
+    interrupted = run_summarise(
+        inputs.read_model(model),
+        domain,
+        plane,
+        raster=raster,
+        linear_regions=linear_regions,
+        checkpoint=checkpoint,
+        checkpoint_seconds=checkpoint_seconds,
+        limits={"regions": max_regions, "seconds": max_seconds, "memory": max_memory},
+        threads=threads,
+        progress=not quiet,
+        output=output,
+        picture=plot,
+    )
+    raise typer.Exit(_INTERRUPTED if interrupted else 0)
+
+
+@app.command()
+def info(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `splinegeo partition` or `summarise` saved.")],
+) -> None:
+    """Show what a saved partition or summary holds."""
+    from splinegeo.cli.report import print_report, print_summary
+    from splinegeo.io import container, load
+    from splinegeo.streaming.summary_file import load_summary
+
+    if container.kind_of(file) == "summary":
+        print_summary(load_summary(file), str(file))
+    else:
+        print_report(load(file), str(file))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -2,7 +2,8 @@
 
 The assertions test the strongest predicate they can afford. Up to `EXACT_WORK` operations everything is redone in
 rational arithmetic from the network's weights, and then `assert_tiles` is a proof that the partition is right: every
-polygon is exactly the set where its pattern holds, patterns are distinct, and the areas add up to the domain's.
+polygon is exactly the set where its pattern holds, patterns are distinct, and the areas add up to the domain's. All of
+that follows from the network's graph, with convolutions and maxima in it, and nothing of it from the engine.
 
 `networks`, `domains` and `slices` need Hypothesis; nothing else here does.
 """
@@ -10,16 +11,17 @@ polygon is exactly the set where its pattern holds, patterns are distinct, and t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from flint import fmpq, fmpq_mat
+from flint import fmpq
 
+from splinegeo._rational import Sides, area, clip, rational, value
 from splinegeo._types import Array
 from splinegeo.domains import Box, Polygon, Slice
-from splinegeo.networks.graph import Combine, Input, Knot, Linear, Node, Select, SplineNetwork
+from splinegeo.networks import linear_maps
+from splinegeo.networks.graph import Convolution, Input, Knot, Linear, Maximum, Node, Sparse, SplineNetwork
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -112,8 +114,8 @@ def assert_tiles(part: Partition, rtol: float = 1e-12) -> None:
         raise AssertionError("two regions have the same pattern")
     domain = part.domain.vertices
     if _work(part) <= EXACT_WORK:
-        total = sum((_area(exact_polygon(part, k)) for k in range(len(bits))), fmpq(0))
-        exact = abs(_area([(_rational(x), _rational(y)) for x, y in domain]))
+        total = sum((area(exact_polygon(part, k)) for k in range(len(bits))), fmpq(0))
+        exact = abs(area([(rational(x), rational(y)) for x, y in domain]))
         if total != exact:
             raise AssertionError(f"the exact areas sum to {total}, the domain has {exact}")
         return
@@ -162,122 +164,44 @@ def pattern_bits(part: Partition) -> Array:
     return np.unpackbits(part.packed_patterns, axis=1, bitorder="little")[:, :count].astype(bool)
 
 
+def _bits_of(part: Partition, region: int) -> Array:
+    return np.unpackbits(part.packed_patterns[region], bitorder="little")[: part.network.n_breakpoints].astype(bool)
+
+
 def exact_polygon(part: Partition, region: int) -> list[tuple[fmpq, fmpq]]:
     """The exact vertices of a region, from the breakpoints on its edges, with the proof that its pattern holds there.
 
     The domain is clipped by the exact lines of the region's edges. If every pre-activation then has the side that the
     pattern names on all vertices, the polygon is exactly the set where the pattern holds.
     """
-    bits = pattern_bits(part)[region]
-    lines = _breakpoint_lines(part, bits)
-    polygon = [(_rational(x), _rational(y)) for x, y in part.domain.vertices]
-    if _area(polygon) < 0:
+    bits = _bits_of(part, region)
+    try:
+        sides = Sides(part.network, part.slice, bits)
+    except AssertionError as error:
+        raise AssertionError(f"region {region}: {error}") from None
+    polygon = [(rational(x), rational(y)) for x, y in part.domain.vertices]
+    if area(polygon) < 0:
         polygon.reverse()
     corners = range(part.region_offsets[region], part.region_offsets[region + 1])
-    for edge in part.corner_edges[corners]:
+    for corner in corners:
+        edge = part.corner_edges[corner]
         listed = part.edge_breakpoints[part.edge_breakpoint_offsets[edge] : part.edge_breakpoint_offsets[edge + 1]]
         if len(listed):
             # The first one in graph order sees the same function on both sides, so its line carries the edge; a later
             # one may vanish on the whole region.
-            first = int(listed.min())
-            polygon = _clip(polygon, lines[first], 1 if bits[first] else -1)
+            polygon = clip(polygon, sides.towards(int(listed.min()), _bits_of(part, part.corner_neighbors[corner])))
     if len(polygon) != len(corners):
         raise AssertionError(f"region {region} has {len(corners)} corners; its edges bound {len(polygon)}")
-    for k, line in enumerate(lines):
-        if line is None:
-            if bits[k]:
-                raise AssertionError(f"region {region}: bit {k} is set, but the slopes there do not differ")
-            continue
-        signs = [line[0] * x + line[1] * y + line[2] for x, y in polygon]
-        wrong = (min(signs) < 0 or max(signs) <= 0) if bits[k] else max(signs) > 0
-        if wrong:
-            raise AssertionError(f"region {region}: breakpoint {k} has bit {int(bits[k])} but exact values {signs}")
-    if not _area(polygon) > 0:
-        raise AssertionError(f"region {region} has exact area {_area(polygon)}")
-    return polygon
-
-
-def _breakpoint_lines(part: Partition, bits: Array) -> list[tuple[fmpq, fmpq, fmpq] | None]:
-    """(a, b, c) of each breakpoint on a region, a u + b v + c > 0 above it; None where slopes agree."""
-    values: list[fmpq_mat] = []
-    lines: list[tuple[fmpq, fmpq, fmpq] | None] = []
-    for node in part.network.nodes:
-        x = [values[i] for i in node.inputs]
-        match node:
-            case Input():
-                values.append(_matrix(np.column_stack([part.slice.basis, part.slice.origin])))
-            case Linear():
-                weight, bias = _exact_arrays(node)
-                values.append(weight * x[0] + bias)
-            case Combine():
-                *scales, total = _exact_arrays(node)
-                for scale, value in zip(scales, x, strict=True):
-                    scaled = [[s * v for v in row] for s, row in zip(scale, value.table(), strict=True)]
-                    total = total + fmpq_mat(scaled)
-                values.append(total)
-            case Select():
-                rows = [row for value in x for row in value.table()]
-                values.append(fmpq_mat([rows[i] for i in node.index]))
-            case Knot():
-                out = []
-                for (a, b, c), t, s, height in zip(x[0].table(), *_exact_arrays(node), strict=True):
-                    above = np.flatnonzero(bits[len(lines) : len(lines) + len(t)])
-                    lines += [(a, b, c - t[k]) if s[k] != s[k + 1] else None for k in range(len(t))]
-                    piece = int(above[-1]) + 1 if len(above) else 0
-                    at = sum((s[k] * (t[k] - t[k - 1]) for k in range(1, piece)), height)
-                    out.append([s[piece] * a, s[piece] * b, s[piece] * (c - t[max(piece - 1, 0)]) + at])
-                values.append(fmpq_mat(out))
-            case _:
-                raise AssertionError(f"unknown node {node!r}")
-    return lines
-
-
-@lru_cache(maxsize=256)
-def _exact_arrays(node: Node) -> tuple[Any, ...]:
-    """The numbers in a node as rationals, once for all regions (nodes are compared by identity)."""
-    match node:
-        case Linear():
-            return _matrix(node.weight), _constants(node.bias)
-        case Combine():
-            return *([_rational(s) for s in scale] for scale in node.scales), _constants(node.bias)
-        case Knot():
-            return (
-                [[_rational(t) for t in row] for row in node.breakpoints],
-                [[_rational(s) for s in row] for row in node.slopes],
-                [_rational(v) for v in node.value],
+    for line, strict, k in sides.limits:
+        signs = [value(line, p) for p in polygon]
+        if min(signs) < 0 or (strict and max(signs) <= 0):
+            raise AssertionError(
+                f"region {region}: breakpoint {k} has bit {int(bits[k])}, which asks for values >= 0; "
+                f"the exact ones are {signs}"
             )
-    return ()
-
-
-def _clip(polygon: list[tuple[fmpq, fmpq]], line: Any, side: int) -> list[tuple[fmpq, fmpq]]:
-    """The part of a convex polygon on one closed side of a line."""
-    signs = [side * (line[0] * x + line[1] * y + line[2]) for x, y in polygon]
-    out = []
-    for i, (p, s) in enumerate(zip(polygon, signs, strict=True)):
-        q, r = polygon[i - 1], signs[i - 1]
-        if (r < 0 < s) or (s < 0 < r):
-            w = r / (r - s)
-            out.append((q[0] + w * (p[0] - q[0]), q[1] + w * (p[1] - q[1])))
-        if s >= 0:
-            out.append(p)
-    return out
-
-
-def _area(polygon: Sequence[tuple[fmpq, fmpq]]) -> fmpq:
-    pairs = zip(polygon, [*polygon[1:], *polygon[:1]], strict=True)
-    return sum((px * qy - qx * py for (px, py), (qx, qy) in pairs), fmpq(0)) / 2
-
-
-def _rational(value: Any) -> fmpq:
-    return fmpq(*float(value).as_integer_ratio())
-
-
-def _matrix(values: Array) -> fmpq_mat:
-    return fmpq_mat([[_rational(v) for v in row] for row in values])
-
-
-def _constants(values: Array) -> fmpq_mat:
-    return _matrix(np.column_stack([np.zeros((len(values), 2)), values]))
+    if not area(polygon) > 0:
+        raise AssertionError(f"region {region} has exact area {area(polygon)}")
+    return polygon
 
 
 def _next_corners(part: Partition) -> Array:
@@ -292,8 +216,13 @@ def _cross(p: Array, q: Array) -> Array:
 
 
 def _work(part: Partition) -> int:
-    weights = sum(node.weight.size for node in part.network.nodes if isinstance(node, Linear))
-    return (len(part.region_offsets) - 1) * (3 * weights + 15 * part.network.n_breakpoints)
+    weights, compared = 0, 0
+    for node in part.network.nodes:
+        if isinstance(node, Linear | Sparse | Convolution):
+            weights += node.size * linear_maps.terms(node)
+        elif isinstance(node, Maximum):
+            compared += node.groups.size
+    return (len(part.region_offsets) - 1) * (3 * weights + 15 * (part.network.n_breakpoints + compared))
 
 
 def magnitude(part: Partition) -> Array:

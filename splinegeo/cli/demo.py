@@ -12,7 +12,7 @@ import typer
 from splinegeo._types import Array
 from splinegeo.cli.inputs import UsageError
 from splinegeo.cli.report import print_report
-from splinegeo.cli.run import draw, interrupted
+from splinegeo.cli.run import draw, stopped_by_hand
 from splinegeo.domains import Box
 from splinegeo.io import load_network, save
 from splinegeo.partition import Partition, partition
@@ -47,7 +47,7 @@ def run_demo(folder: Path, *, threads: int | None, progress: bool) -> bool:
     draw(plot_partition(part, color="psi"), folder / "partition.png")
     draw(plot_image(part, color="exp_psi"), folder / "image.png")
     typer.echo(f"wrote {folder / 'partition.png'}, {folder / 'image.png'}, {folder / 'partition.npz'}")
-    return interrupted(part)
+    return stopped_by_hand(part)
 
 
 def density_correlation(part: Partition, rng: np.random.Generator) -> float:

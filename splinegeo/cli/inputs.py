@@ -107,13 +107,14 @@ def read_array(path: str, option: str) -> Array:
         raise UsageError(f"{option} {path!r} holds no array of numbers: {error}") from error
 
 
-def check_outputs(output: Path | None, picture: Path | None) -> None:
+def check_outputs(output: Path | None, picture: Path | None, checkpoint: Path | None = None) -> None:
     """Refuse a file that could not be written, before the long work and not after it."""
+    paths = [path for path in (output, picture, checkpoint) if path is not None]
+    if len({path.absolute() for path in paths}) < len(paths):
+        raise UsageError("two of the files to write have one name; give each its own")
     if picture is not None and picture.suffix.lower() not in _PICTURES:
         raise UsageError(f"--plot {str(picture)!r} must end in one of {', '.join(_PICTURES)}")
-    for path in (output, picture):
-        if path is None:
-            continue
+    for path in paths:
         if path.is_dir():
             raise UsageError(f"{str(path)!r} is a folder; name a file in it")
         if not path.parent.is_dir():

@@ -1,4 +1,4 @@
-"""What a partition is, as a table for the terminal."""
+"""What a partition or a summary is, as a table for the terminal."""
 
 from __future__ import annotations
 
@@ -12,15 +12,11 @@ from splinegeo._types import Array
 
 if TYPE_CHECKING:
     from splinegeo.partition import Partition
+    from splinegeo.streaming import Summary
 
 
 def print_report(part: Partition, title: str) -> None:
     """Print counts and the statistics of ψ and ν to standard output."""
-    console = Console(highlight=False)
-    console.print(title, style="bold", markup=False, soft_wrap=True)
-    counts = Table(show_header=False, box=None, pad_edge=False)
-    counts.add_column()
-    counts.add_column(justify="right")
     inner = int((part.edge_regions[:, 1] >= 0).sum())
     rows = {
         "network": f"R^{part.network.n_inputs} -> R^{part.network.n_outputs}, {part.network.n_units:,} units",
@@ -29,14 +25,52 @@ def print_report(part: Partition, title: str) -> None:
         "linear regions (affine maps)": f"{part.n_linear_regions:,}",
         "vertices": f"{len(part.vertices):,}",
         "edges": f"{len(part.edge_vertices):,} ({inner:,} between two regions)",
-        "complete": "yes" if part.complete else f"NO: {part.stop_reason}; {part.coverage:.1%} of the area",
+        "complete": _complete(part),
     }
+    _print(title, rows, _statistics(part) if part.n_regions else None)
+
+
+def print_summary(summary: Summary, title: str) -> None:
+    """Print counts and the statistics of ψ, ν and the area to standard output."""
+    linear, vertices = summary.n_linear_regions, summary.n_vertices
+    inner = summary.n_edges - summary.n_boundary_edges - summary.n_open_edges
+    rows = {
+        "domain": f"{summary.domain!r}, area {summary.domain.volume:.6g}",
+        "regions (activation patterns)": f"{summary.n_regions:,}",
+        "linear regions (affine maps)": "not counted" if linear is None else f"{linear:,}",
+        "vertices": "not known" if vertices is None else f"{vertices:,}",
+        "edges": f"{summary.n_edges:,} ({inner:,} between two regions)",
+        "regions of rank 0, 1, 2": ", ".join(f"{n:,}" for n in summary.rank_counts),
+        "complete": _complete(summary),
+    }
+    if summary.raster is not None:
+        rows["raster"] = repr(summary.raster).strip("<>").removeprefix("RasterImage ")
+    table = Table(box=None, pad_edge=False)
+    table.add_column("per region")
+    for head in ("min", "mean by area", "std by area", "max"):
+        table.add_column(head, justify="right")
+    for name, label, form in (("psi", "psi", ".4f"), ("nu", "nu", ".4f"), ("volume", "area", ".4g")):
+        m = summary.moments[name]
+        table.add_row(label, *(format(x, form) for x in (m.min, m.mean, m.std, m.max)))
+    _print(title, rows, table if summary.n_regions else None)
+
+
+def _complete(found: Partition | Summary) -> str:
+    return "yes" if found.complete else f"NO: {found.stop_reason}; {found.coverage:.1%} of the area"
+
+
+def _print(title: str, rows: dict[str, str], statistics: Table | None) -> None:
+    console = Console(highlight=False)
+    console.print(title, style="bold", markup=False, soft_wrap=True)
+    counts = Table(show_header=False, box=None, pad_edge=False)
+    counts.add_column()
+    counts.add_column(justify="right")
     for row in rows.items():
         counts.add_row(*row)
     console.print(counts)
-    if part.n_regions:
+    if statistics is not None:
         console.print()
-        console.print(_statistics(part))
+        console.print(statistics)
 
 
 def _statistics(part: Partition) -> Table:

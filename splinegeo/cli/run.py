@@ -15,6 +15,7 @@ from splinegeo.partition import Budget, Partition, partition
 
 if TYPE_CHECKING:
     from splinegeo.domains import Box, Polygon, Slice
+    from splinegeo.streaming import Summary
 
 PICTURE_DPI = 200
 
@@ -45,7 +46,7 @@ def run_partition(
     for path in (output, picture):
         if path is not None:
             typer.echo(f"wrote {path}")
-    return interrupted(part)
+    return stopped_by_hand(part)
 
 
 def draw(axes: Any, path: Path) -> None:
@@ -56,6 +57,6 @@ def draw(axes: Any, path: Path) -> None:
         raise InvalidArgument(f"{str(path)!r}: the picture cannot be written: {error}") from error
 
 
-def interrupted(part: Partition) -> bool:
+def stopped_by_hand(found: Partition | Summary) -> bool:
     """Whether it was Ctrl-C that stopped the enumeration."""
-    return "interrupt" in part.stop_reason.lower()
+    return "interrupt" in found.stop_reason.lower()

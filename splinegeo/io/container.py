@@ -69,10 +69,24 @@ def read(
     """Header and arrays of the file of this kind at ``path``; FileFormatError when it is anything else."""
     if isinstance(max_bytes, bool) or not isinstance(max_bytes, int) or max_bytes <= 0:
         raise InvalidArgument(f"load: max_bytes={max_bytes!r} must be a positive number of bytes")
+    with _opened(path) as (file, name):
+        return _read(file, name, kind, max_bytes)
+
+
+def kind_of(path: str | os.PathLike[str]) -> str:
+    """What the file at ``path`` holds, such as "partition"; FileFormatError when splinegeo did not write it."""
+    with _opened(path) as (file, name), zipfile.ZipFile(file) as archive:
+        header = _parsed_header(archive, archive.NameToInfo.get(f"{_HEADER}.npy"), name)
+        return str(header["format"]).removeprefix("splinegeo.")
+
+
+@contextlib.contextmanager
+def _opened(path: str | os.PathLike[str]) -> Iterator[tuple[IO[bytes], str]]:
+    """The file and its name; what goes wrong while it is read says which file it was."""
     source = _checked_path(path)
     try:
         with source.open("rb") as file:
-            return _read(file, str(source), kind, max_bytes)
+            yield file, str(source)
     except OSError as error:
         raise _access_error("load", source, error) from error
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
@@ -125,7 +139,21 @@ def _checked_members(archive: zipfile.ZipFile, name: str, size: int, max_bytes: 
 
 
 def _read_header(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], name: str, kind: str) -> dict[str, Any]:
-    info = members.pop(_HEADER, None)
+    header = _parsed_header(archive, members.pop(_HEADER, None), name)
+    found = header["format"]
+    if found != f"splinegeo.{kind}":
+        other = found.removeprefix("splinegeo.")
+        cure = {
+            "network": "; open it with splinegeo.load_network",
+            "partition": "; open it with splinegeo.load",
+            "summary": "; open it with splinegeo.load_summary",
+        }
+        raise FileFormatError(f"load: {name!r} holds a {other}, not a {kind}{cure.get(other, '')}")
+    return header
+
+
+def _parsed_header(archive: zipfile.ZipFile, info: zipfile.ZipInfo | None, name: str) -> dict[str, Any]:
+    """The header, of whatever kind, with a format and a version that this library reads."""
     if info is None or info.file_size > _MAX_HEADER_BYTES:
         raise FileFormatError(f"load: {name!r} is an archive of arrays, not a file written by splinegeo")
     with archive.open(info) as member:
@@ -142,14 +170,6 @@ def _read_header(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], 
             f"load: {name!r} has format version {version}, and this splinegeo reads up to {VERSION}; "
             "upgrade splinegeo (pip install --upgrade splinegeo)"
         )
-    if found != f"splinegeo.{kind}":
-        other = found.removeprefix("splinegeo.")
-        cure = {
-            "network": "; open it with splinegeo.load_network",
-            "partition": "; open it with splinegeo.load",
-            "summary": "; open it with splinegeo.load_summary",
-        }
-        raise FileFormatError(f"load: {name!r} holds a {other}, not a {kind}{cure.get(other, '')}")
     return dict(header)
 
 

@@ -146,6 +146,7 @@ def exact_bits(setting: Setting, point: Array) -> Array:
             values.append(exact.knot(i, x[0], pieces, one))
         else:
             values.append(exact.apply(i, x, one))
-    out = np.zeros(len(bits), np.uint8)
+    out = np.zeros(setting.network.n_breakpoints, np.uint8)
     out[setting.breakpoints] = bits
+    out[setting.active] = 1
     return out

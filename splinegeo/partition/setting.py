@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -12,7 +12,7 @@ from splinegeo.networks.graph import Knot, Maximum, SplineNetwork
 from splinegeo.partition.exact import ExactNetwork
 from splinegeo.partition.frame import Frame
 from splinegeo.partition.judge import Judge, Layout
-from splinegeo.partition.lowering import lower
+from splinegeo.partition.lowering import NONE, lower
 from splinegeo.partition.normal_form import Places
 from splinegeo.partition.outline import Outline
 
@@ -24,6 +24,7 @@ class Setting:
     network: SplineNetwork
     exact: ExactNetwork  # of the network without maxima
     breakpoints: Array  # (B,) breakpoint of the network for each of the one without maxima
+    active: Array = field(default_factory=lambda: NONE)  # breakpoints of the network that are above everywhere
 
     @classmethod
     def of(cls, network: SplineNetwork, origin: Array, basis: Array, corners: Array) -> Setting:

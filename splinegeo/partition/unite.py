@@ -49,7 +49,7 @@ def _find(parents, k):
 
 
 @kernel()
-def _pieces(words, regions, twin, labels):
+def label_pieces(words, regions, twin, labels):
     """Label pieces (P,) by the region they are part of, in order of appearance; the number of regions."""
     parents = np.arange(labels.shape[0])
     for h in range(twin.shape[0]):
@@ -80,7 +80,7 @@ def _after(corner, offsets, regions):
 
 
 @kernel()
-def _outlines(offsets, regions, twin, tags, starts, kept, edge_of, counts):
+def walk_outlines(offsets, regions, twin, tags, starts, kept, edge_of, counts):
     """List in `kept` the corners that remain, region by region, counter-clockwise.
 
     `tags` of the edge behind a corner: the region across it (the same one between pieces), or a negative number for
@@ -135,7 +135,7 @@ def unite(words: Array, offsets: Array, regions: Array, twin: Array, edge_labels
     A region that borders on what was not enumerated may lack a piece, and is left out.
     """
     labels = np.empty(len(words), np.int64)
-    count = _pieces(words, regions, twin, labels)
+    count = label_pieces(words, regions, twin, labels)
     # Labels of what is neither matched nor on the boundary are the walk's own and mean nothing here.
     tags = np.where(twin >= 0, labels[regions[np.maximum(twin, 0)]], np.minimum(edge_labels, 0) - 2)
     whole = np.ones(count, bool)
@@ -148,7 +148,7 @@ def unite(words: Array, offsets: Array, regions: Array, twin: Array, edge_labels
     tags = np.where(twin >= 0, renumber[np.maximum(tags, 0)], tags)
     kept, edge_of = np.empty(len(outline), np.int64), np.full(len(twin), UNMATCHED)
     counts = np.zeros(len(owners), np.int64)
-    _outlines(offsets, regions, twin, tags, outline[first], kept, edge_of, counts)
+    walk_outlines(offsets, regions, twin, tags, outline[first], kept, edge_of, counts)
     corners = kept[: counts.sum()]
     across = np.where(twin[corners] >= 0, edge_of[np.maximum(twin[corners], 0)], twin[corners])
     pieces = np.unique(labels, return_index=True)[1][owners]

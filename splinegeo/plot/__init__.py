@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from splinegeo.plot.boundary import plot_decision_boundary
     from splinegeo.plot.histogram import plot_histogram
     from splinegeo.plot.image import plot_image
+    from splinegeo.plot.raster import plot_raster
     from splinegeo.plot.regions import plot_partition
 
 _HOME = {
@@ -20,9 +21,10 @@ _HOME = {
     "plot_histogram": "histogram",
     "plot_image": "image",
     "plot_partition": "regions",
+    "plot_raster": "raster",
 }
 
-__all__ = ["plot_decision_boundary", "plot_histogram", "plot_image", "plot_partition"]
+__all__ = ["plot_decision_boundary", "plot_histogram", "plot_image", "plot_partition", "plot_raster"]
 
 
 def __getattr__(name: str) -> Any:

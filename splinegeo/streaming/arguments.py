@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from splinegeo._errors import InvalidArgument, SplineGeoError, UnsupportedOperation, WrongType
+from splinegeo._errors import InvalidArgument, SplineGeoError, WrongType
 from splinegeo.domains import Box, Polygon, Slice
 from splinegeo.networks import Maximum, SplineNetwork
 from splinegeo.partition.arguments import Reduction, checked_reduction, checked_scene
@@ -24,6 +24,11 @@ class Setting:
     slice: Slice
     reduction: Reduction
 
+    @property
+    def has_maxima(self) -> bool:
+        """Whether the walk finds pieces of regions."""
+        return any(isinstance(node, Maximum) for node in self.network.nodes)
+
     @classmethod
     def of(cls, call: str, net: Any, domain: Any, plane: Any, reduction: Any = None) -> Setting:
         """Check and capture; ``call`` is the function's name, for messages.
@@ -33,11 +38,6 @@ class Setting:
             NotPiecewiseLinear, UnsupportedOperation, CaptureMismatch: the module cannot be read; see `capture`.
         """
         network, where = checked_scene(call, net, domain, plane)
-        if any(isinstance(node, Maximum) for node in network.nodes):
-            raise UnsupportedOperation(
-                f"{call}: the network takes maxima of several entries (max-pooling, Maxout), whose regions are put "
-                "together from pieces after the walk; use splinegeo.partition"
-            )
         return cls(network, domain, where, checked_reduction(call, reduction))
 
 

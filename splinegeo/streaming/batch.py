@@ -78,7 +78,7 @@ class RegionBatch:
     @property
     def packed_patterns(self) -> Array:
         """(N, ceil(B / 8)) uint8, little-endian bit order, as `Partition.packed_patterns`."""
-        return self._regions.problem.patterns(self._bits)
+        return self._regions.patterns(slice(self._first, self._first + len(self)))
 
     @property
     def patterns(self) -> Array:
@@ -102,10 +102,6 @@ class RegionBatch:
         outputs = problem.outputs
         maps = self._regions.maps[self._first : self._first + len(self)]
         return output_maps(maps, outputs.basis, outputs.exponent, problem.frame)
-
-    @property
-    def _bits(self) -> Array:
-        return self._regions.bits[self._first : self._first + len(self)]
 
     @property
     def _shape(self) -> tuple[int, int]:

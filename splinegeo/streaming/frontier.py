@@ -64,9 +64,10 @@ class Frontier:
         return len(self._where) + len(self._open)
 
     def add(self, keys: Array) -> None:
-        """Take in the keys (F,) of a task's outline."""
-        new = set(keys.tolist())
-        self.n_matched += len(new & self._open)
+        """Take in the keys (F,) of a task's outline; one that is there twice has met its other side already."""
+        keys, times = np.unique(keys, return_counts=True)
+        new = set(keys[times == 1].tolist())
+        self.n_matched += len(new & self._open) + int((times == 2).sum())
         self._open ^= new
 
     def add_linear(self, outline: Outline) -> None:

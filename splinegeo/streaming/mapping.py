@@ -9,6 +9,7 @@ import numpy as np
 from splinegeo._types import Array
 from splinegeo.partition.enumerate import Problem
 from splinegeo.partition.flips import different_across, different_within
+from splinegeo.partition.maps import unpack
 from splinegeo.partition.merging import components, linear_labels, same_by_graph
 from splinegeo.partition.setting import Setting
 from splinegeo.streaming.regions import TaskRegions
@@ -18,7 +19,9 @@ UNIT = 2.0**-53
 
 def setting_of(problem: Problem) -> Setting:
     """What exact questions are put to; the same for all problems of a domain."""
-    return Setting(problem.network, problem.exact, problem.breakpoints)
+    base = unpack(problem.base[None], problem.network.n_breakpoints)[0]
+    known = np.setdiff1d(np.nonzero(base)[0], problem.breakpoints)  # comparisons that nobody enters on the right
+    return Setting(problem.network, problem.exact, problem.breakpoints, known)
 
 
 def linear_within(regions: TaskRegions, sides: Array) -> tuple[Array, int]:

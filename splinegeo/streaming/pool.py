@@ -88,6 +88,7 @@ class Pool(Generic[T]):
         self._exhausted = False
         self._interrupted: Callable[[], bool] = lambda: False
         self.n_found = 0  # regions so far, those of tasks not yet taken included
+        self.kept = 0  # bytes that whoever takes the results holds on to; they count as held
 
     def take(self, interrupted: Callable[[], bool] = lambda: False) -> Job[T] | None:
         """The next task's result, or None after the last one.
@@ -107,7 +108,7 @@ class Pool(Generic[T]):
             if interrupted():
                 raise Stopped("interrupted")
             with self._change:
-                reason = self._clock.reason(sum(job.size for job in self._window))
+                reason = self._clock.reason(self.kept + sum(job.size for job in self._window))
                 if reason:
                     raise Stopped(reason)
                 head = self._window[0]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from splinegeo._types import Array
 from splinegeo.partition.enumerate import Problem, Task
+from splinegeo.partition.frame import Frame
 from splinegeo.partition.geometry import areas
-from splinegeo.partition.link import hinge_bits
+from splinegeo.partition.link import UNMATCHED, hinge_bits
 from splinegeo.partition.ranks import Patterns, settle_parts
 
 # Doubtful singular values are settled for this many unpacked pattern bits at a time.
@@ -33,6 +34,7 @@ class TaskRegions:
     maps: Array  # (N, rows, 3) engine rows; (0, rows, 3) where they are not kept
     bits: Array  # (N, .) packed activations of the problem's hinges
     volumes: Array  # (N,) areas in slice coordinates, never negative
+    packed: Array | None = None  # (N, ceil(B / 8)) patterns, where no bits tell them
 
     @property
     def problem(self) -> Problem:
@@ -48,9 +50,7 @@ class TaskRegions:
         problem = task.problem
         offsets = np.concatenate([[0], np.cumsum(arrays["corners"], dtype=np.int64)])
         bits = _settled(problem, arrays)
-        corners = problem.frame.vertices(arrays["xy"])
-        volumes = areas(corners, offsets, np.arange(len(corners)))
-        np.maximum(volumes, 0.0, out=volumes)  # the corners of a sliver may be rounded past each other
+        corners, volumes = placed(problem.frame, arrays["xy"], offsets)
         return cls(
             task,
             offsets,
@@ -67,9 +67,46 @@ class TaskRegions:
             volumes,
         )
 
+    def patterns(self, rows: slice | Array) -> Array:
+        """Packed patterns (n, ceil(B / 8)) of some regions."""
+        return self.problem.patterns(self.bits[rows]) if self.packed is None else self.packed[rows]
+
+    def only(self, chosen: Array) -> TaskRegions:
+        """The chosen regions (n,), ascending; half-edges that lead to others count as those of another task."""
+        sizes = np.diff(self.offsets)[chosen]
+        offsets = np.concatenate([[0], np.cumsum(sizes)])
+        kept = np.repeat(self.offsets[chosen] - offsets[:-1], sizes) + np.arange(offsets[-1])
+        place = np.full(len(self.keys), UNMATCHED)
+        place[kept] = np.arange(len(kept))
+        twin = self.twin[kept]
+        return replace(
+            self,
+            offsets=offsets,
+            xy=self.xy[kept],
+            spread=self.spread[kept],
+            corners=self.corners[kept],
+            labels=self.labels[kept] if len(self.labels) else self.labels,
+            keys=self.keys[kept],
+            twin=np.where(twin >= 0, place[np.maximum(twin, 0)], twin),
+            sigma=self.sigma[chosen],
+            noise=self.noise[chosen],
+            maps=self.maps[chosen] if len(self.maps) else self.maps,
+            bits=self.bits[chosen],
+            volumes=self.volumes[chosen],
+            packed=None if self.packed is None else self.packed[chosen],
+        )
+
     def owners(self) -> Array:
         """The region (C,) of each corner."""
         return np.repeat(np.arange(len(self)), np.diff(self.offsets))
+
+
+def placed(frame: Frame, xy: Array, offsets: Array) -> tuple[Array, Array]:
+    """Corners (C, 2) in slice coordinates and areas (N,) of polygons with corners xy (C, 2) in the frame."""
+    corners = frame.vertices(xy)
+    volumes = areas(corners, offsets, np.arange(len(corners)))
+    np.maximum(volumes, 0.0, out=volumes)  # the corners of a sliver may be rounded past each other
+    return corners, volumes
 
 
 def _settled(problem: Problem, arrays: dict[str, Array]) -> Array:

@@ -6,9 +6,11 @@ import numpy as np
 
 from splinegeo._errors import SplineGeoError
 from splinegeo._types import Array
+from splinegeo.partition.enumerate import NO_LIMIT
 from splinegeo.streaming.frontier import Frontier
+from splinegeo.streaming.pending import Pending
 from splinegeo.streaming.raster import COUNT
-from splinegeo.streaming.tally import REGIONS, Part, Plan, Tally
+from splinegeo.streaming.tally import REGIONS, Part, Plan, Tally, completed_of
 
 
 class State:
@@ -19,7 +21,9 @@ class State:
         self.next_task = 0
         self.finished = False
         self.tally = Tally(plan)
-        self.frontier = Frontier(plan.marks is not None, plan.n_bytes)
+        linear = plan.marks is not None
+        self.frontier = Frontier(linear, plan.n_bytes)
+        self.pending = Pending(plan.n_bytes if linear else 0, linear) if plan.pieces else None
         self.images: dict[str, Array] = {}
         self.filled: Array = np.zeros(0, np.bool_)
         if plan.grid is not None:
@@ -34,8 +38,25 @@ class State:
         """Regions so far."""
         return int(self.tally.counts[REGIONS])
 
-    def add(self, part: Part) -> None:
-        """Take in the next task."""
+    @property
+    def held(self) -> int:
+        """Bytes of regions that are not complete."""
+        return 0 if self.pending is None else self.pending.nbytes
+
+    def growth(self, part: Part) -> int:
+        """How many regions there would be more of after the next task."""
+        return len(part) + (0 if self.pending is None or part.open is None else self.pending.completes(part.open))
+
+    def add(self, part: Part, most: int = NO_LIMIT) -> None:
+        """Take in the next task; of the regions that it completes no more than make ``most`` with its own."""
+        self._add(part)
+        if self.pending is not None and part.open is not None:
+            done = self.pending.add(part.open)
+            if done is not None:
+                self._add(completed_of(self.plan, done.first(most - len(part))))
+        self.next_task += 1
+
+    def _add(self, part: Part) -> None:
         self.tally.merge(part.tally)
         if part.outline is None:
             self.frontier.add(part.keys)
@@ -47,7 +68,6 @@ class State:
             self.images[name][part.pixels[free]] = colours[free]
         if COUNT in self.images:
             np.add.at(self.images[COUNT], part.points, 1)
-        self.next_task += 1
 
     def finish(self) -> None:
         """After the last task: check that nothing is missing.
@@ -56,6 +76,8 @@ class State:
             SplineGeoError: an edge has one side only, or a pixel's centre lies in no region; a defect of the library.
         """
         report = "please report the network"
+        if self.pending:
+            raise SplineGeoError(f"internal error: {len(self.pending):,} regions are not complete; {report}")
         if len(self.frontier):
             raise SplineGeoError(f"internal error: {len(self.frontier):,} edges have one side only; {report}")
         grid = self.plan.grid
@@ -71,6 +93,8 @@ class State:
         out: dict[str, Array] = {"progress": np.array([self.next_task, self.finished], np.int64)}
         out |= {f"tally.{name}": array for name, array in self.tally.arrays().items()}
         out |= {f"frontier.{name}": array for name, array in self.frontier.arrays().items()}
+        if self.pending is not None:
+            out |= {f"pending.{name}": array for name, array in self.pending.arrays().items()}
         out |= {f"image.{name}": array for name, array in self.images.items()}
         if self.images:
             out["filled"] = self.filled
@@ -94,6 +118,11 @@ class State:
         self.next_task, self.finished = int(arrays["progress"][0]), bool(arrays["progress"][1])
         self.tally.restore(_under("tally.", arrays))
         self.frontier.restore(_under("frontier.", arrays))
+        if self.pending is not None:
+            pixels = arrays["pending.pixels"]
+            if len(pixels) and not 0 <= pixels.min() <= pixels.max() < len(self.filled):
+                raise ValueError("pixels of the regions on the outline are out of range")
+            self.pending.restore(_under("pending.", arrays))
         self.images = {name: array.copy() for name, array in _under("image.", arrays).items()}
         if self.images:
             self.filled = arrays["filled"].copy()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+import numpy as np
 from tqdm.auto import tqdm
 
+from splinegeo._errors import SplineGeoError
 from splinegeo._types import Array
 from splinegeo.domains import Box, Polygon, Slice
 from splinegeo.networks import SplineNetwork
@@ -18,8 +21,10 @@ from splinegeo.partition.tasks import tasks
 from splinegeo.streaming.arguments import Setting, checked_budget, checked_count, checked_flag, checked_threads
 from splinegeo.streaming.batch import RegionBatch
 from splinegeo.streaming.estimate import expected_regions
+from splinegeo.streaming.pending import Pending
 from splinegeo.streaming.pool import Pool, Stopped
 from splinegeo.streaming.regions import TaskRegions
+from splinegeo.streaming.uniting import OpenRegions, gather, opened
 
 if TYPE_CHECKING:
     from torch import nn
@@ -40,8 +45,9 @@ def stream(
 ) -> Stream:
     """The regions of a network over a domain, exactly, in batches and in bounded memory.
 
-    The batches hold the same regions as `partition`, in the same order, for any number of threads. Threads work ahead
-    of the loop by a few tasks.
+    The batches hold the same regions as `partition`, in the same order, for any number of threads. (Of networks with
+    max-pooling or Maxout they come when they are complete, which is another order.) Threads work ahead of the loop by a
+    few tasks.
 
     Args:
         net: a module (see `capture` for what can be read) or a captured network, R^E -> R^D.
@@ -105,8 +111,21 @@ class Stream(Iterator[RegionBatch]):
         return f"<Stream of regions, {state}>"
 
 
-def _work(task: Task, arrays: dict[str, Array]) -> TaskRegions:
-    return TaskRegions.of(task, arrays)
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """What a task found: its regions; of networks with maxima those that are complete, and what goes on elsewhere."""
+
+    regions: TaskRegions
+    open: OpenRegions | None = None
+
+
+def _work(task: Task, arrays: dict[str, Array]) -> _Found:
+    pieces = TaskRegions.of(task, arrays)
+    if not task.problem.has_maxima:
+        return _Found(pieces)
+    gathered, none = gather(pieces), np.zeros(0, np.int64)
+    complete = gathered.regions.only(np.nonzero(~gathered.open)[0])
+    return _Found(complete, opened(gathered, pieces, None, None, True, none, none))
 
 
 def _batches(
@@ -114,23 +133,30 @@ def _batches(
 ) -> Iterator[RegionBatch]:
     plane, cap, n = setting.slice, budget.regions or NO_LIMIT, 0
     source = tasks(setting.network, plane.origin, plane.basis, setting.domain.vertices, reduction=setting.reduction)
-    pool = Pool(source, _work, threads, budget, keeps=True)
+    pending = Pending((setting.network.n_breakpoints + 7) // 8, linear=False)
+    # A number of pieces says nothing about how many regions they are.
+    pool = Pool(source, _work, threads, replace(budget, regions=None) if setting.has_maxima else budget, keeps=True)
     total = expected_regions(setting) if show else None
     bar = tqdm(unit=" regions", unit_scale=True, disable=not show, desc="stream", total=total)
     try:
         with bar:
             while (job := pool.take()) is not None:
-                regions = job.value
-                here = min(len(regions), cap - n)
-                for first in range(0, here, size):
-                    last = min(first + size, here)
-                    batch = RegionBatch.of(regions, first, last, n + first)
-                    bar.update(len(batch))
-                    yield batch
-                n += here
-                if here < len(regions):
-                    status["reason"] = f"budget of {cap:,} regions"
-                    return
+                for regions in _complete(job.value, pending):
+                    here = min(len(regions), cap - n)
+                    for first in range(0, here, size):
+                        last = min(first + size, here)
+                        batch = RegionBatch.of(regions, first, last, n + first)
+                        bar.update(len(batch))
+                        yield batch
+                    n += here
+                    if here < len(regions):
+                        status["reason"] = f"budget of {cap:,} regions"
+                        return
+                pool.kept = pending.nbytes
+        if pending:
+            raise SplineGeoError(
+                f"internal error: {len(pending):,} regions are not complete; please report the network"
+            )
         status["reason"] = ""
     except Stopped as stop:
         status["reason"] = str(stop)
@@ -138,3 +164,11 @@ def _batches(
         pool.close()
         if status["reason"] is None:
             status["reason"] = "closed"
+
+
+def _complete(found: _Found, pending: Pending) -> Iterator[TaskRegions]:
+    """The regions that are complete with this task."""
+    yield found.regions
+    done = None if found.open is None else pending.add(found.open)
+    if done is not None:
+        yield done.regions

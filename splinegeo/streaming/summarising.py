@@ -97,6 +97,7 @@ def summarise(
         grid=None if raster is None else Grid(raster, domain),
         pictures=() if raster is None else raster.values,
         marks=Marks(network.n_outputs) if linear else None,
+        pieces=setting.has_maxima,
     )
     state = State(plan)
     file = None
@@ -111,9 +112,10 @@ def summarise(
 
 def _work(setting: Setting, state: State, budget: Budget, threads: int, show: bool, file: Checkpoint | None) -> str:
     """Go on until all is done, or empty-handed with the reason why not."""
+    most, pieces = NO_LIMIT, state.plan.pieces
 
     def work(task: Task, arrays: dict[str, Array]) -> Part:
-        return summary_of(state.plan, TaskRegions.of(task, arrays))
+        return summary_of(state.plan, TaskRegions.of(task, arrays), most)
 
     total = expected_regions(setting) if show else None
     bar = tqdm(
@@ -121,17 +123,20 @@ def _work(setting: Setting, state: State, budget: Budget, threads: int, show: bo
     )
     cap, reason = budget.regions or NO_LIMIT, ""
     with interrupts_noted() as pressed, bar:
-        pool = Pool(_tasks(setting, state.next_task, state.plan.marks is not None), work, threads, budget, keeps=False)
+        source = _tasks(setting, state.next_task, state.plan.marks is not None)
+        # A number of pieces says nothing about how many regions they are.
+        pool = Pool(source, work, threads, replace(budget, regions=None) if pieces else budget, keeps=False)
         cut: Part | None = None
         try:
             while (job := pool.take(pressed)) is not None:
-                room = cap - state.n_regions
-                if len(job.value) > room:
-                    reason = f"budget of {cap:,} regions"
-                    cut = pool.again(job.task, room) if room > 0 else None
+                room, before = cap - state.n_regions, state.n_regions
+                if cap != NO_LIMIT and state.growth(job.value) > room:
+                    reason, most = f"budget of {cap:,} regions", room
+                    cut = pool.again(job.task, NO_LIMIT if pieces else room) if room > 0 else None
                     break
                 state.add(job.value)
-                bar.update(len(job.value))
+                pool.kept = state.held
+                bar.update(state.n_regions - before)
                 if file is not None:
                     file.save_if_due(state)
         except Stopped as stop:
@@ -145,7 +150,7 @@ def _work(setting: Setting, state: State, budget: Budget, threads: int, show: bo
         if file is not None:
             file.save(state)
         if cut is not None:  # part of a task: not for the file, where whole tasks are counted
-            state.add(cut)
+            state.add(cut, most)
     return reason
 
 

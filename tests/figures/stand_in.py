@@ -8,6 +8,7 @@ import numpy as np
 
 from splinegeo.descriptors import nu, psi, rank, singular_values
 from splinegeo.domains import Box, Slice
+from splinegeo.streaming import RasterImage
 
 
 def grid(n: int = 4, outputs: int = 3, squares: int = 0) -> SimpleNamespace:
@@ -48,3 +49,9 @@ def grid(n: int = 4, outputs: int = 3, squares: int = 0) -> SimpleNamespace:
         slice=Slice([0, 0], [[1, 0], [0, 1]]),
         decision_boundary=lambda i, j=None: np.array([[[-1.0, 0.0], [1.0, 0.5]]])[: 1 if j is None else 0],
     )
+
+
+def raster() -> RasterImage:
+    """Three rows of two pixels over [0, 2] x [0, 3]; the one at the top left is outside."""
+    psi = np.array([[0.0, 1.0], [2.0, 3.0], [np.nan, 5.0]])
+    return RasterImage(Box([0, 0], [2, 3]), {"psi": psi, "volume": np.exp(psi)})

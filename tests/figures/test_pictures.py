@@ -12,8 +12,11 @@ from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import BoundaryNorm, LogNorm
 from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 
-from splinegeo.plot import plot_decision_boundary, plot_histogram, plot_image, plot_partition
-from tests.figures.stand_in import grid
+from splinegeo.domains import Box
+from splinegeo.plot import plot_decision_boundary, plot_histogram, plot_image, plot_partition, plot_raster
+from splinegeo.plot.raster import plot_panels
+from splinegeo.streaming import RasterImage
+from tests.figures.stand_in import grid, raster
 
 NAMES = ["psi", "nu", "exp_psi", "volume", "rank", "density"]
 
@@ -216,3 +219,32 @@ def test_many_regions_draw_in_seconds():
     start = time.perf_counter()
     png(plot_partition(part))
     assert time.perf_counter() - start < 20  # about 3 s; the limit is for a machine that is doing other things
+
+
+def test_a_raster_has_its_pixels_where_they_are():
+    """Row 0 at the bottom, what is outside grey, areas on a logarithmic scale."""
+    image = raster()
+    ax = plot_raster(image)
+    (drawn,) = ax.images
+    assert drawn.origin == "lower"
+    assert tuple(drawn.get_extent()) == (0, 2, 0, 3)
+    np.testing.assert_array_equal(drawn.get_array().filled(-1), np.nan_to_num(image["psi"], nan=-1))
+    assert (ax.get_xlim(), ax.get_ylim(), ax.get_aspect()) == ((0, 2), (0, 3), 1)
+    np.testing.assert_allclose(drawn.to_rgba(np.ma.masked_invalid([[np.nan]]))[0, 0, :3], 0xC8 / 255)
+    assert ax.figure.axes[1].get_ylabel()
+    assert png(ax)
+    ax = plot_raster(image, "volume", plt.subplots()[1], colorbar=False, limits=(1, 10), interpolation="nearest")
+    assert isinstance(ax.images[0].norm, LogNorm)
+    assert ax.images[0].get_clim() == (1, 10)
+    assert len(ax.figure.axes) == 1
+
+
+def test_panels_of_a_raster_are_no_smaller_than_its_pixels():
+    """One for each of its pictures, side by side."""
+    wide = RasterImage(Box([0, 0], [6, 1]), {name: np.zeros((200, 1200)) for name in ("psi", "nu", "count")})
+    axes = plot_panels(wide, 100)
+    assert [len(ax.images) for ax in axes] == [1, 1, 1]
+    axes[0].figure.set_dpi(100)
+    assert png(axes[0])  # lays the figure out
+    assert all(ax.get_window_extent().width > 1150 for ax in axes)
+    assert len({ax.get_window_extent().y0 for ax in axes}) == 1

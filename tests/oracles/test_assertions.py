@@ -5,15 +5,23 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 import splinegeo as sg
 from splinegeo import testing
+from splinegeo._rational import area
+from splinegeo.networks.graph import Convolution, Maximum, Sparse
+from splinegeo.partition import unite
 from splinegeo.testing import assert_maps, assert_tiles, assert_valid, assert_watertight, exact_polygon
 from tests.oracles.families import SQUARE, make_case
+from tests.oracles.modules import KINDS, MODULES, make_module_case
 from tests.oracles.rational import exact_partition
+from tests.unit.test_maxima import largest_of, sites, tangents
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +109,99 @@ def test_singular_values_fail(part: sg.Partition) -> None:
     """A common factor does not move nu, nor a rank correlation; here it is seen."""
     with pytest.raises(AssertionError, match="singular values"):
         assert_maps(replace(part, singular_values=part.singular_values / 2))
+
+
+@pytest.mark.parametrize("name", list(MODULES))
+def test_every_operation_is_proved(name: str) -> None:
+    """Convolutions, sparse maps, maxima: the exact polygons are the oracle's, which shares no code with them."""
+    case = make_module_case(name, KINDS[list(MODULES).index(name) % len(KINDS)])
+    part = sg.partition(case.network, sg.Polygon(case.polygon), None if case.slice is None else sg.Slice(*case.slice))
+    assert_valid(part)
+    exact = exact_partition(case.network, case.polygon, *(case.slice or ()))
+    areas = sorted(region.area for region in exact.regions)
+    ours = sorted(Fraction(int(a.p), int(a.q)) for a in (area(exact_polygon(part, k)) for k in range(part.n_regions)))
+    assert ours == areas
+
+
+def pooled() -> sg.Partition:
+    """Of a convolution, a sparse map and maxima of four entries."""
+    torch.manual_seed(0)
+    layers = nn.Conv2d(1, 2, 2), nn.ReLU(), nn.Upsample(scale_factor=2, mode="bilinear"), nn.MaxPool2d(2)
+    network = sg.capture(nn.Sequential(*layers).double(), (1, 3, 3))
+    assert {type(node) for node in network.nodes} >= {Convolution, Sparse, Maximum}
+    rng = np.random.default_rng(2)
+    return sg.partition(network, sg.Box([-2, -2], [2, 2]), sg.Slice(rng.normal(size=9), rng.normal(size=(9, 2))))
+
+
+def with_node(part: sg.Partition, kind: type, **changes: Callable[[np.ndarray], np.ndarray]) -> sg.Partition:
+    """The partition with another network: one of its nodes changed."""
+    nodes = list(part.network.nodes)
+    (k,) = [k for k, node in enumerate(nodes) if isinstance(node, kind)]
+    nodes[k] = replace(nodes[k], **{name: change(getattr(nodes[k], name)) for name, change in changes.items()})
+    return replace(part, network=sg.SplineNetwork(tuple(nodes), part.network.output, part.network.input_shape, (8,)))
+
+
+def other_winner(part: sg.Partition) -> sg.Partition:
+    """In the pattern of one region the final of the last maximum goes to the other side."""
+    patterns = part.packed_patterns.copy()
+    bit = part.network.n_breakpoints - 1
+    patterns[part.n_regions // 2, bit // 8] ^= 1 << bit % 8
+    return replace(part, packed_patterns=patterns)
+
+
+def undecisive_bit(part: sg.Partition) -> sg.Partition:
+    """A comparison is noted whose winner loses the final."""
+    patterns, bits, last = part.packed_patterns.copy(), testing.pattern_bits(part), part.network.n_breakpoints - 1
+    region = int(np.argmax(~bits[:, last]))  # the right side wins the final: what the left one did before is nothing
+    bit = last - 2
+    patterns[region, bit // 8] |= 1 << bit % 8
+    return replace(part, packed_patterns=patterns)
+
+
+BROKEN: dict[str, Callable[[sg.Partition], sg.Partition]] = {
+    "kernel": lambda p: with_node(p, Convolution, kernel=lambda w: w[:, :, ::-1].copy()),
+    "bias": lambda p: with_node(p, Convolution, bias=lambda b: b[::-1].copy()),
+    "sparse": lambda p: with_node(p, Sparse, bias=lambda b: b + 1e-9 * np.arange(len(b))),
+    "entries": lambda p: with_node(p, Maximum, groups=lambda g: np.roll(g, 1, 0)),
+    "seats": lambda p: with_node(p, Maximum, groups=lambda g: g[:, [1, 0, 3, 2]]),
+    "winner": other_winner,
+    "undecisive": undecisive_bit,
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_proofs_of_convolutions_and_maxima_fail(name: str) -> None:
+    """Other weights, other windows, other outcomes: none of it is this partition."""
+    part = pooled()
+    assert part.n_regions > 20
+    assert_valid(part)
+    with pytest.raises(AssertionError, match=r"region \d+|areas sum|same pattern"):
+        assert_tiles(BROKEN[name](part))
+
+
+@pytest.mark.parametrize("kind", [Convolution, Sparse])
+def test_maps_of_other_weights_fail(kind: type) -> None:
+    """What differs in the ninth digit cuts alike, and maps differently."""
+    part = with_node(pooled(), kind, bias=lambda b: b + 1e-9)
+    with pytest.raises(AssertionError, match="interior point"):
+        assert_valid(part)
+
+
+def test_an_overcut_maximum_fails() -> None:
+    """Pieces of one region, cut along a tie of two losers, have one pattern."""
+    part = sg.partition(largest_of(*tangents(sites(7))), sg.Box([-2, -2], [2, 2]))
+    assert_valid(part)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(unite, "label_pieces", lambda words, regions, twin, labels: _each(labels))
+        cut = sg.partition(largest_of(*tangents(sites(7))), sg.Box([-2, -2], [2, 2]))
+    assert cut.n_regions > 7
+    with pytest.raises(AssertionError, match="same pattern"):
+        assert_tiles(cut)
+
+
+def _each(labels: np.ndarray) -> int:
+    labels[:] = np.arange(len(labels))
+    return len(labels)
 
 
 def test_strategies_without_hypothesis(monkeypatch: pytest.MonkeyPatch) -> None:

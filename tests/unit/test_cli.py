@@ -14,6 +14,7 @@ import pytest
 
 import splinegeo as sg
 from splinegeo.__main__ import main
+from splinegeo.testing import mlp
 from tests.unit.test_io import quadrants
 
 SRC = """
@@ -139,6 +140,74 @@ def test_a_budget_keeps_what_there_is(capsys):
     assert "NO" in captured.out
 
 
+def test_summarise_prints_saves_and_draws(folder, capsys):
+    lines = ["--value", "psi", "--value", "count", "--pixels", "40", "30", "--linear-regions"]
+    sg.save_network(quadrants(), "net.npz")
+    assert main(["summarise", "net.npz", *BOX, "-o", "s.npz", "--plot", "s.png", *lines, "-q"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    found = sg.load_summary("s.npz")
+    request = sg.Raster(40, 30, ("psi", "count"))
+    assert found == sg.summarise(quadrants(), sg.Box([-1, -1], [1, 1]), raster=request, linear_regions=True)
+    for text in ("regions (activation patterns) 4", f"linear regions (affine maps) {found.n_linear_regions}"):
+        assert text in out
+    assert f"{found.moments['psi'].mean:.4f}" in out
+    assert "raster 40 x 30 of psi, count" in out
+    assert out.endswith("wrote s.npz wrote s.png")
+    assert (folder / "s.png").read_bytes().startswith(b"\x89PNG")
+    assert main(["info", "s.npz"]) == 0
+    assert "complete yes" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_raster_only_where_it_is_asked_for():
+    """The longer side has 800 pixels; a plane and a polygon are passed on."""
+    np.save("z.npy", np.array([[0.0, 0], [1, 1], [-1, 1]]))
+    flat = ["--polygon", "0,0 4,0 4,1", "--slice-through", "z.npy"]
+    assert main(["summarise", MODEL, *flat, "-o", "a.npz", "-q"]) == 0
+    assert main(["summarise", MODEL, *flat, "-o", "b.npz", "--value", "sigma_2", "-q"]) == 0
+    a, b = sg.load_summary("a.npz"), sg.load_summary("b.npz")
+    assert (a.raster, a.n_linear_regions) == (None, None)
+    assert b.raster["sigma_2"].shape == (200, 800)
+    assert (b.slice, b.domain) == (sg.Slice.through([0, 0], [1, 1], [-1, 1]), sg.Polygon([[0, 0], [4, 0], [4, 1]]))
+
+
+def test_a_summary_goes_on_from_its_checkpoint(capsys):
+    """Stopped by a budget, twice, and finished: the file of one go. Another network is refused."""
+    sg.save_network(random_network(), "net.npz")
+    line = ["summarise", "net.npz", *BOX, "--checkpoint", "c.npz", "--checkpoint-seconds", "0", "--pixels", "9", "9"]
+    for limit in (["--max-regions", "40"], ["--max-seconds", "1e-9"]):
+        assert main([*line, *limit, "-o", "s.npz"]) == 0
+        assert not sg.load_summary("s.npz").complete
+        captured = capsys.readouterr()
+        assert "stopped early, budget of" in captured.err
+        assert "goes on from c.npz" in captured.err
+        assert "NO: budget" in captured.out
+    assert main([*line, "-o", "s.npz"]) == 0
+    assert "summarise" in capsys.readouterr().err  # the progress bar
+    assert main(["summarise", "net.npz", *BOX, "--pixels", "9", "9", "-o", "t.npz", "-q"]) == 0
+    assert Path("s.npz").read_bytes() == Path("t.npz").read_bytes()
+    capsys.readouterr()
+    assert main(["summarise", MODEL, *BOX, "--pixels", "9", "9", "--checkpoint", "c.npz"]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.splitlines()[-1].startswith("splinegeo: summarise: checkpoint 'c.npz' belongs to a call with")
+    assert "Traceback" not in captured.err
+
+
+def test_limits_of_a_summary_are_passed_on(monkeypatch):
+    given = []
+    monkeypatch.setattr("splinegeo.cli.summarise.summarise", lambda *_, **more: given.append(more) or 1 / 0)
+    limits = ["--max-memory", "12345678", "--max-regions", "7", "--max-seconds", "2.5", "--threads", "3"]
+    for more in ([], limits):
+        with pytest.raises(ZeroDivisionError):
+            main(["summarise", MODEL, *BOX, *more])
+    assert [more["budget"] for more in given] == [None, sg.Budget(regions=7, seconds=2.5, memory=12345678)]
+    assert [more["threads"] for more in given] == [None, 3]
+
+
+def random_network():
+    rng = np.random.default_rng(0)
+    return mlp([rng.normal(size=(12, 2)), rng.normal(size=(2, 12))], [rng.normal(size=12) / 2, np.zeros(2)])
+
+
 BAD = {
     "no command": (["frobnicate"], "No such command 'frobnicate'"),
     "no model": (["partition"], "Missing argument 'MODEL'"),
@@ -183,10 +252,26 @@ BAD = {
     "no such network": (["partition", "absent.npz", *BOX], "no such file"),
     "a damaged network": (["partition", "damaged.npz", *BOX], "is damaged or is no splinegeo file"),
     "a partition as model": (["partition", "part.npz", *BOX], r"holds a partition, not a network"),
+    "summary of nothing": (["summarise", MODEL], "name the domain with one of --box"),
+    "summary by no model": (["summarise", "absent:f", *BOX], "no module 'absent'"),
+    "no such value": (["summarise", MODEL, *BOX, "--value", "mauve"], "--value 'mauve' must be one of psi, nu, volume"),
+    "no pixels": (["summarise", MODEL, *BOX, "--pixels", "0", "9"], r"Raster\(width=0\)"),
+    "half a size": (["summarise", MODEL, *BOX, "--pixels", "9"], "--pixels"),
+    "too many pixels": (["summarise", MODEL, *BOX, "--pixels", "99000", "9", "--plot", "x.png"], "at most 60,000"),
+    "summary's format": (["summarise", MODEL, *BOX, "--plot", "x.txt"], r"'x\.txt' must end in one of \.png"),
+    "checkpoint nowhere": (["summarise", MODEL, *BOX, "--checkpoint", "absent/c.npz"], "create it first"),
+    "checkpoint is a folder": (["summarise", MODEL, *BOX, "--checkpoint", "."], "is a folder"),
+    "checkpoint is damaged": (["summarise", MODEL, *BOX, "--checkpoint", "damaged.npz"], "is damaged or is no"),
+    "one file for all": (["summarise", MODEL, *BOX, "-o", "c.npz", "--checkpoint", "c.npz"], "have one name"),
+    "negative wait": (["summarise", MODEL, *BOX, "--checkpoint-seconds", "-1"], "Invalid value for '--checkpoint-s"),
+    "no memory": (["summarise", MODEL, *BOX, "--max-memory", "0"], "Invalid value for '--max-memory'"),
+    "summary, half a slice": (["summarise", MODEL, *BOX, "--slice-basis", "two.npy"], "go together"),
     "info of nothing": (["info"], "Missing argument 'FILE'"),
     "info of no file": (["info", "absent.npz"], "no such file"),
     "info of a folder": (["info", "."], "is a folder"),
     "info of a network": (["info", "net.npz"], r"open it with splinegeo\.load_network"),
+    "info of damage": (["info", "damaged.npz"], "is damaged or is no splinegeo file"),
+    "info of no header": (["info", "archive.npz"], "an archive of arrays, not a file written by splinegeo"),
     "demo into a file": (["demo", "--out", "damaged.npz"], "cannot be made a folder"),
 }
 
@@ -196,6 +281,7 @@ def test_a_bad_argument_gets_one_line_and_exit_code_2(name, capsys):
     Path("damaged.npz").write_bytes(b"PK" * 99)
     Path("broken_of_test_cli.py").write_text("undefined_name")
     np.save("two.npy", np.eye(2))
+    np.savez("archive.npz", np.eye(2))
     np.save("pickled.npy", np.array([{}], object), allow_pickle=True)
     if name == "info of a network":
         sg.save_network(quadrants(), "net.npz")
@@ -270,6 +356,39 @@ def test_ctrl_c_keeps_what_there_is(folder):
     assert not part.complete
     assert part.n_regions > 0
     assert f"{part.n_regions:,}" in done.stdout
+
+
+def test_ctrl_c_in_a_summary_and_on(folder):
+    """It says what it has and where the rest can go on; then the rest does."""
+    sg.save_network(random_network(), "net.npz")
+    (folder / "slow_model.py").write_text(PRESSED_MODEL)
+    line = ["--box", "-1", "-1", "1", "1", "--checkpoint", "c.npz", "-o", "s.npz", "--threads", "1", "-q"]
+    done = command("summarise", "slow_model:make", *line)
+    assert done.returncode == 130, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "stopped early, interrupted" in done.stderr
+    assert 0 < sg.load_summary("s.npz").n_regions < sg.partition(random_network(), sg.Box([-1, -1], [1, 1])).n_regions
+    assert main(["summarise", "net.npz", *line]) == 0
+    assert sg.load_summary("s.npz") == sg.summarise(random_network(), sg.Box([-1, -1], [1, 1]))
+
+
+PRESSED_MODEL = """
+import signal
+from splinegeo import load_network
+from splinegeo.streaming.state import State
+
+def make():
+    return load_network("net.npz")
+
+add = State.add
+
+def press(state, part):
+    add(state, part)
+    if state.next_task == 5:
+        signal.raise_signal(signal.SIGINT)
+
+State.add = press
+"""
 
 
 def test_demo(folder, capsys):

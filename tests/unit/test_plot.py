@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from splinegeo._errors import InvalidArgument, ShapeMismatch, WrongType
-from splinegeo.plot import plot_decision_boundary, plot_histogram, plot_image, plot_partition
+from splinegeo.plot import plot_decision_boundary, plot_histogram, plot_image, plot_partition, plot_raster
 from splinegeo.plot.svg import partition_svg
-from tests.figures.stand_in import grid
+from tests.figures.stand_in import grid, raster
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -51,6 +51,10 @@ def axes3d():
         (lambda p: plot_histogram(p, None), InvalidArgument, "nothing to count"),
         (lambda p: plot_histogram(p, np.zeros((32, 3))), InvalidArgument, "cannot be counted"),
         (lambda p: plot_histogram(p, np.full(32, np.nan)), InvalidArgument, "none of the 32 regions"),
+        (lambda p: plot_raster(p), WrongType, "must be a RasterImage, such as summary.raster; got SimpleNamespace"),
+        (lambda p: plot_raster(raster(), "nu"), InvalidArgument, "no picture of 'nu'; it has psi, volume"),
+        (lambda p: plot_raster(raster(), limits=(1, 0)), InvalidArgument, "low < high, both finite"),
+        (lambda p: plot_raster(raster(), ax=axes3d()), InvalidArgument, "this picture is 2-dimensional"),
         (lambda p: plot_decision_boundary(np.zeros((3, 2))), ShapeMismatch, r"\(S, 2, 2\)"),
         (lambda p: plot_decision_boundary(np.zeros((3, 2, 2)), 0), WrongType, "segments already"),
         (lambda p: plot_decision_boundary(p), WrongType, "which output"),

@@ -17,7 +17,6 @@ import splinegeo as sg
 import splinegeo.partition.tasks as tasks_module
 import splinegeo.streaming.streams as stream_module
 from benchmarks.nets import WIDTHS, make_network
-from splinegeo.networks.graph import SplineNetwork
 from splinegeo.streaming import RegionBatch, stream
 from tests.oracles.families import cases
 
@@ -278,18 +277,6 @@ def test_progress_is_on_stderr(capfd: pytest.CaptureFixture[str]) -> None:
     assert out == ""
     assert "stream" in err
     assert re.search(r"/1\.\dk|/1\.\d\dk", err)
-
-
-def test_max_pooling_is_refused_by_name() -> None:
-    """Its regions come in pieces, which cross the boundaries of tasks."""
-    with pytest.raises(sg.UnsupportedOperation, match=r"stream: the network takes maxima.*partition"):
-        stream(_pooling(), BOX)
-
-
-def _pooling() -> SplineNetwork:
-    torch = pytest.importorskip("torch")
-    layers = torch.nn.Sequential(torch.nn.Linear(2, 4), torch.nn.Unflatten(1, (1, 4)), torch.nn.MaxPool1d(2))
-    return sg.capture(layers, (2,))
 
 
 @pytest.mark.parametrize(
