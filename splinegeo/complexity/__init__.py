@@ -1,0 +1,9 @@
+"""Local complexity δ: regions and crossing units in ℓ1 balls, exactly, and the published estimate beside them."""
+
+from __future__ import annotations
+
+from splinegeo.complexity.api import local_complexity
+from splinegeo.complexity.bounds import buck, most_regions
+from splinegeo.complexity.result import LocalComplexity
+
+__all__ = ["LocalComplexity", "buck", "local_complexity", "most_regions"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,24 +104,25 @@ class Ball:
         )
         return Batch(batch.k + 1, batch.rows, batch.errors, block[:size], state[:size], witness[:size])
 
-    def walk(self, stack: list[Batch], depth: int | None = None) -> Iterator[Batch]:
-        """Batches of cells that have got past ``depth`` hinges (all by default) below those on the stack.
-
-        What is still on the stack when the caller stops has not been yielded; an empty batch now and then is a chance
-        to do so.
-        """
-        depth = self.live.n if depth is None else depth
-        while stack:
-            batch = stack.pop()
-            if batch.k == depth:
-                yield batch
-                continue
-            batch = self.split(batch)
-            for k in reversed(range(0, len(batch), self.most)):
-                stack.append(batch.only(slice(k, k + self.most)))
-            yield batch.only(slice(0, 0))
+    def pieces(self, batch: Batch) -> list[Batch]:
+        """The batch in parts that are not too large, the first last, as a stack wants them."""
+        return [batch.only(slice(k, k + self.most)) for k in reversed(range(0, len(batch), self.most))]
 
 
-def count_regions(ball: Ball) -> int:
-    """The number of regions that meet the open ball."""
-    return sum(map(len, ball.walk([ball.start()])))
+def count_regions(ball: Ball, stop: Callable[[int], bool]) -> tuple[int, bool]:
+    """The number of regions that meet the open ball, and whether that is all of them.
+
+    ``stop(regions so far)`` ends the count early. Cells not yet split up hold at least a region each, and count for
+    one.
+    """
+    found, stack = 0, [ball.start()]
+    while stack:
+        batch = stack.pop()
+        if batch.k == ball.live.n:
+            found += len(batch)
+        else:
+            stack += ball.pieces(ball.split(batch))
+        waiting = sum(map(len, stack))
+        if stack and stop(found + waiting):
+            return found + waiting, False
+    return found, True
