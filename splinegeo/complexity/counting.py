@@ -98,7 +98,6 @@ class Counter:
         if reason:
             return Count.nothing(self.kind, len(self.layers), reason)
         ball = Ball(self.folder, center, radius, frame)
-        probe(ball, rng)
         reasons: list[str] = []
 
         def stop(found: int) -> bool:
@@ -106,6 +105,7 @@ class Counter:
             return bool(reasons)
 
         if self.kind == "crossing":
+            probe(ball, rng)
             complete = find_crossing(ball, stop)
             known = int(ball.seen.all(1).sum())
             upper = float(known if complete else ball.live.n)
@@ -113,20 +113,26 @@ class Counter:
             return Count(
                 known, upper, complete, both[0], both, self._by_layer(ball), "" if complete else reasons[0]
             )
-        if not self._warned and ball.seen.all(1).sum() > MANY and self.budget == Budget():
-            self._warned = True
-            _log.warning(
-                "%d units cross a ball; its regions may be too many to count, give a budget", ball.seen.all(1).sum()
-            )
+        if ball.live.n > MANY and self.budget == Budget() and not self._warned:
+            self._warn(ball, rng)
         found, complete = count_regions(ball, stop)
         if complete:
             value = float(found)
             return Count(found, value, True, value, (value, value), self._by_layer(ball), "")
         return self._beyond(ball, found, reasons[0], rng)
 
+    def _warn(self, ball: Ball, rng: np.random.Generator) -> None:
+        """Say, once a call, that a count may take for ever, where it may."""
+        probe(ball, rng)
+        known = int(ball.seen.all(1).sum())
+        if known > MANY:
+            self._warned = True
+            _log.warning("%d units cross a ball, whose regions may be too many to count; consider a budget", known)
+
     def _beyond(self, ball: Ball, found: int, reason: str, rng: np.random.Generator) -> Count:
         """Bounds and an estimate for a ball with more regions than were counted."""
         interrupted = bool(self._stopped)
+        probe(ball, rng)
         settled = not interrupted and find_crossing(ball, lambda cells_so_far: cells_so_far > max(found, 1000))
         may = ball.seen.all(1) if settled else np.ones(ball.live.n, bool)
         levels = zip(ball.live.levels[:-1], ball.live.levels[1:], strict=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -40,10 +41,15 @@ class Ball:
 
     def __init__(self, folder: Folder, center: Array, radius: float, frame: Array) -> None:
         self.live: Live = folder.fold(center, radius, frame)
-        self.judge = Judge(folder, self.live, center, radius, frame)
+        self._place = (folder, self.live, center, radius, frame)
         n, d = self.live.n, self.live.dim
         self.most = int(np.clip(BATCH_BYTES // (8 * (n + 1) * (d + 1)), 4, MOST_CELLS))
         self.seen = np.zeros((n, 2), bool)  # on which sides of each hinge there are points of the ball
+
+    @cached_property
+    def judge(self) -> Judge:
+        """Made when first asked, which most balls never do."""
+        return Judge(*self._place)
 
     def start(self) -> Batch:
         """The ball as a single cell."""
