@@ -54,7 +54,9 @@ class L1Ball(_Value):
         else:
             directions = checked_frame(frame, len(z), "L1Ball frame")
             if dim is not None and dim != directions.shape[1]:
-                raise ShapeMismatch(f"L1Ball dim={dim!r} is not the {directions.shape[1]} columns of frame; leave it out")
+                raise ShapeMismatch(
+                    f"L1Ball dim={dim!r} is not the {directions.shape[1]} columns of frame; leave it out"
+                )
         object.__setattr__(self, "center", z)
         object.__setattr__(self, "radius", r)
         object.__setattr__(self, "frame", directions)
@@ -162,7 +164,9 @@ def checked_frame(frame: Any, ambient_dim: int, name: str) -> Array:
     e, p = directions.shape
     if e != ambient_dim or not 1 <= p <= e:
         hint = ": transpose it." if p == ambient_dim and e <= p else "."
-        raise ShapeMismatch(f"{name} must have shape ({ambient_dim}, P) with 1 <= P <= {ambient_dim}; got {(e, p)}{hint}")
+        raise ShapeMismatch(
+            f"{name} must have shape ({ambient_dim}, P) with 1 <= P <= {ambient_dim}; got {(e, p)}{hint}"
+        )
     dependent = _dependent_column(directions)
     if dependent is not None:
         raise InvalidArgument(

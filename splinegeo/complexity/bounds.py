@@ -27,4 +27,3 @@ def most_regions(crossing: Iterable[int], dim: int) -> int:
     28
     """
     return math.prod(buck(n, dim) for n in crossing)
-

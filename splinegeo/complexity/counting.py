@@ -57,7 +57,9 @@ class Counter:
         self._stopped = ""
         self._warned = False
 
-    def run(self, balls: Balls, rng: np.random.Generator, threads: int, advance: Callable[[int], object]) -> list[Count]:
+    def run(
+        self, balls: Balls, rng: np.random.Generator, threads: int, advance: Callable[[int], object]
+    ) -> list[Count]:
         """What is known about each ball, in order."""
         before = time.monotonic()
         self._compile()
@@ -110,9 +112,7 @@ class Counter:
             known = int(ball.seen.all(1).sum())
             upper = float(known if complete else ball.live.n)
             both = (float(known),) * 2 if complete else (math.nan,) * 2
-            return Count(
-                known, upper, complete, both[0], both, self._by_layer(ball), "" if complete else reasons[0]
-            )
+            return Count(known, upper, complete, both[0], both, self._by_layer(ball), "" if complete else reasons[0])
         if ball.live.n > MANY and self.budget == Budget() and not self._warned:
             self._warn(ball, rng)
         found, complete = count_regions(ball, stop)
@@ -134,9 +134,8 @@ class Counter:
         interrupted = bool(self._stopped)
         probe(ball, rng)
         settled = not interrupted and find_crossing(ball, lambda cells_so_far: cells_so_far > max(found, 1000))
-        may = ball.seen.all(1) if settled else np.ones(ball.live.n, bool)
-        levels = zip(ball.live.levels[:-1], ball.live.levels[1:], strict=True)
-        most = most_regions([int(may[a:b].sum()) for a, b in levels], ball.live.dim)
+        may = np.nonzero(ball.seen.all(1))[0] if settled else np.arange(ball.live.n)
+        most = most_regions(np.histogram(may, ball.live.levels)[0].tolist(), ball.live.dim)
         upper = _rounded_up(most)
         mean, interval = math.nan, (math.nan, math.nan)
         if not interrupted:

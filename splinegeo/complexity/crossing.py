@@ -65,4 +65,3 @@ def find_crossing(ball: Ball, stop: Callable[[int], bool]) -> bool:
         if stack and stop(done):
             return False
     return True
-

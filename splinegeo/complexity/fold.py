@@ -161,9 +161,9 @@ class _Run:
                 error = error * (1 + 8 * EPS) + 1.01 * (len(x) + 4) * EPS * size + np.where(size > 0, 1e-300, 0.0)
                 return _Columns(affine, hinges, error)
             case Select():
-                hinges = np.concatenate(
-                    [np.pad(e.hinges, ((0, width - len(e.hinges)), (0, 0))) for e in x], 1
-                )[:, node.index]
+                hinges = np.concatenate([np.pad(e.hinges, ((0, width - len(e.hinges)), (0, 0))) for e in x], 1)[
+                    :, node.index
+                ]
                 affine = np.concatenate([e.affine for e in x], 1)[:, node.index]
                 return _Columns(affine, hinges, np.concatenate([e.error for e in x])[node.index])
         raise AssertionError(f"no fold of {type(node).__name__}")
@@ -216,7 +216,9 @@ class _Run:
         affine[-1] += offset
         plain = (slope == 0) | (np.frexp(np.abs(slope))[0] == 0.5)
         error = np.abs(slope) * x.error * (1 + 4 * EPS)
-        error += np.where(plain & (offset == 0), 0.0, doubt + 4 * EPS * (np.abs(slope) * size + np.abs(offset)) + 1e-300)
+        error += np.where(
+            plain & (offset == 0), 0.0, doubt + 4 * EPS * (np.abs(slope) * size + np.abs(offset)) + 1e-300
+        )
         if len(unit):  # a change of slope was rounded
             np.add.at(error, unit[~first], 4 * EPS * self.relaxation.sizes[old:][~first])
         return _Columns(affine, hinges, error)

@@ -11,7 +11,8 @@ counts work on captured networks and know none.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from contextlib import suppress
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -23,6 +24,9 @@ from splinegeo._types import Array
 from splinegeo.complexity.vertices import groups, vertices_of
 from splinegeo.networks.checks import _check_mode, compiled_from
 from splinegeo.networks.running import untouched, working_tensor
+
+# Its name, and which units (latents, units) are above, and below, at some vertex of each latent's ball.
+Layer: TypeAlias = tuple[str, torch.Tensor, torch.Tensor]
 
 _ABOUT_ZERO = {
     "relu",
@@ -89,7 +93,7 @@ class _Watch(TorchDispatchMode):
     def __init__(self, latents: int, rows: int) -> None:
         super().__init__()
         self.latents, self.rows = latents, rows
-        self.layers: list[tuple[str, torch.Tensor, torch.Tensor]] = []
+        self.layers: list[Layer] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -134,43 +138,45 @@ def module_sign_changes(
     for path, layer in module.named_modules():
         _check_mode(layer, path or type(module).__name__)
     like = working_tensor(module)
-    counts: list[Array] = []
+    counted, done = np.zeros((len(center), 0), np.int64), 0
     names: tuple[str, ...] = ()
-    done = 0
-    with untouched(module), torch.no_grad():
+    with untouched(module), torch.no_grad(), suppress(KeyboardInterrupt):  # what is done is done
         for chosen, parts in groups(len(center), frame.shape[2], rows):
             corners = vertices_of(center[chosen], radius, frame if len(frame) == 1 else frame[chosen])
-            n = len(corners)
-            above: list[torch.Tensor] = []
-            below: list[torch.Tensor] = []
+            seen: list[Layer] = []
             for part in parts:
                 z = np.ascontiguousarray(corners[:, part]).reshape(-1, *shape)
                 x = torch.from_numpy(z).to(like.dtype).to(like.device)
-                with _Watch(n, len(x)) as watch:
-                    y = _call(module, x, shape)
-                seen = watch.layers
-                if outputs and isinstance(y, torch.Tensor):
-                    low, high = torch.aminmax(y.reshape(n, len(x) // n, -1), dim=1)
-                    seen.append(("output", high > 0, low < 0))
-                found = tuple(f"{name} {k}" if name != "output" else name for k, (name, _, _) in enumerate(seen))
-                if names and found != names:
-                    raise UnsupportedOperation(
-                        "local_complexity: the network runs other activation functions in one batch than in another"
-                    )
-                names = found
-                if not above:
-                    above, below = [a for _, a, _ in seen], [b for _, _, b in seen]
+                layers = _layers(module, x, len(corners), shape, outputs)
+                found = tuple(name for name, _, _ in layers)
+                if done or seen:
+                    if found != names:
+                        raise UnsupportedOperation(
+                            "local_complexity: the network runs other activation functions in one batch than in another"
+                        )
                 else:
-                    above = [a | b for a, (_, b, _) in zip(above, seen, strict=True)]
-                    below = [a | b for a, (_, _, b) in zip(below, seen, strict=True)]
-            both = [(a & b).sum(1) for a, b in zip(above, below, strict=True)]
-            counts.append(torch.stack(both, 1).cpu().numpy() if both else np.zeros((n, 0), np.int64))
-            done += n
-            if advance(n):
+                    names, counted = found, np.zeros((len(center), len(found)), np.int64)
+                pairs = zip(seen or layers, layers, strict=True)
+                seen = [(name, a | c, b | d) for (name, a, b), (_, c, d) in pairs]
+            for k, (_, above, below) in enumerate(seen):
+                counted[chosen, k] = (above & below).sum(1).cpu().numpy()
+            done += len(corners)
+            if advance(len(corners)):
                 break
-    counted = np.zeros((len(center), len(names)), np.int64)
-    counted[:done] = np.concatenate(counts) if counts else 0
     return counted, names, done
+
+
+def _layers(module: nn.Module, x: torch.Tensor, latents: int, shape: tuple[int, ...], outputs: bool) -> list[Layer]:
+    """What the activation functions, and the output, are given on a batch of the same number of points a latent."""
+    with _Watch(latents, len(x)) as watch:
+        y = _call(module, x, shape)
+    layers = [(f"{name} {k}", above, below) for k, (name, above, below) in enumerate(watch.layers)]
+    if outputs:
+        if not isinstance(y, torch.Tensor):
+            raise UnsupportedOperation(f"local_complexity: outputs=True counts one tensor, not a {type(y).__name__}")
+        low, high = torch.aminmax(y.reshape(latents, len(x) // latents, -1), dim=1)
+        layers.append(("output", high > 0, low < 0))
+    return layers
 
 
 def _call(module: nn.Module, x: torch.Tensor, shape: tuple[int, ...]) -> Any:

@@ -55,7 +55,7 @@ class LocalComplexity:
         return float(self.values)
 
     def __array__(self, dtype: object = None, copy: bool | None = None) -> Array:
-        return np.array(self.values, dtype=dtype)  # type: ignore[call-overload, no-any-return]
+        return np.array(self.values, dtype=dtype)  # type: ignore[call-overload]
 
     def __repr__(self) -> str:
         try:

@@ -29,9 +29,7 @@ def vertices_of(center: Array, radius: float, frame: Array) -> Array:
 def groups(n: int, dim: int, rows: int = ROWS) -> list[tuple[slice, list[slice]]]:
     """Latents to take together, and the parts of their vertices to take together, so that a pass has few rows."""
     step = max(1, rows // (2 * dim))
-    return [
-        (slice(k, k + step), [slice(j, j + rows) for j in range(0, 2 * dim, rows)]) for k in range(0, n, step)
-    ]
+    return [(slice(k, k + step), [slice(j, j + rows) for j in range(0, 2 * dim, rows)]) for k in range(0, n, step)]
 
 
 def layer_names(network: SplineNetwork, outputs: bool) -> tuple[str, ...]:
@@ -57,25 +55,24 @@ def sign_changes(
     last_use = {j: i for i, node in enumerate(network.nodes) for j in node.inputs}
     last_use[network.output] = len(network.nodes)
     last = network.output if outputs else max(network.knots, default=0)
-    for chosen, parts in groups(len(center), frame.shape[2]):
-        own = frame if len(frame) == 1 else frame[chosen]
-        corners = vertices_of(center[chosen], radius, own)
-        above: list[Array] = []
-        below: list[Array] = []
-        for part in parts:
-            signs = _signs(network, corners[:, part], last, last_use, outputs)
-            for k, (up, down) in enumerate(signs):
-                if k == len(above):
-                    above.append(up)
-                    below.append(down)
-                else:
-                    above[k] |= up
-                    below[k] |= down
-        for k in range(len(above)):
-            counts[chosen, k] = (above[k] & below[k]).sum(1)
-        if advance(len(corners)):
-            return counts, min(chosen.stop, len(center))
-    return counts, len(center)
+    done = 0
+    try:
+        for chosen, parts in groups(len(center), frame.shape[2]):
+            corners = vertices_of(center[chosen], radius, frame if len(frame) == 1 else frame[chosen])
+            above: list[Array] = []
+            below: list[Array] = []
+            for part in parts:
+                signs = _signs(network, corners[:, part], last, last_use, outputs)
+                above = [up | more for up, (more, _) in zip(above, signs, strict=False)] or [up for up, _ in signs]
+                below = [down | more for down, (_, more) in zip(below, signs, strict=False)] or [d for _, d in signs]
+            for k, (up, down) in enumerate(zip(above, below, strict=True)):
+                counts[chosen, k] = (up & down).sum(1)
+            done += len(corners)
+            if advance(len(corners)):
+                break
+    except KeyboardInterrupt:  # what is done is done
+        pass
+    return counts, done
 
 
 def _signs(

@@ -105,9 +105,7 @@ class Ball:
         n, d = batch.witness.shape
         block, state = np.empty(2 * n, np.int64), np.zeros((2 * n, batch.state.shape[1]), np.int8)
         witness = np.empty((2 * n, d))
-        size = cells.branch(
-            batch.k, found, points, batch.block, batch.state, batch.witness, block, state, witness
-        )
+        size = cells.branch(batch.k, found, points, batch.block, batch.state, batch.witness, block, state, witness)
         return Batch(batch.k + 1, batch.rows, batch.errors, block[:size], state[:size], witness[:size])
 
     def pieces(self, batch: Batch) -> list[Batch]:

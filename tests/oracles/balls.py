@@ -1,8 +1,8 @@
 """An exact oracle of regions and crossing units in ℓ1 balls: all 2^d facets, all vertices, brute force, rationals.
 
 It shares nothing with the library's walk but the network's graph: no linear programmes, no witness points, no folding.
-A cell is a list of half-spaces; its vertices are all meets of d of their boundaries that satisfy the rest, and it has an
-interior if and only if their mean satisfies all half-spaces strictly.
+A cell is a list of half-spaces; its vertices are all meets of d of their boundaries that satisfy the rest, and it has
+an interior if and only if their mean satisfies all half-spaces strictly.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class BallOracle:
         self.d = frame.shape[1]
         self.latent = [tuple(map(_rational, [*row, z])) for row, z in zip(frame, center, strict=True)]
         r = _rational(radius)
-        self.facets = [tuple([*map(fmpq, signs), r]) for signs in product((1, -1), repeat=self.d)]
+        self.facets = [(*map(fmpq, signs), r) for signs in product((1, -1), repeat=self.d)]
         self.signs: dict[tuple[int, int, int], set[int]] = {}
         self.regions = sum(1 for _ in self._visit([], self.facets, vertices(self.facets)))
 

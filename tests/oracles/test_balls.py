@@ -11,9 +11,9 @@ import splinegeo as sg
 from splinegeo._types import Array
 from splinegeo.balls import random_frame
 from splinegeo.networks.graph import SplineNetwork
+from splinegeo.testing import mlp
 from tests.oracles.balls import BallOracle
 from tests.oracles.families import CHANGES, FAMILIES, GRAPHS, KNOTS, PLANAR, gaussian, make_case
-from splinegeo.testing import mlp
 
 
 def count(net: SplineNetwork, ball: sg.L1Ball, kind: str) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -20,7 +22,7 @@ def scenes(draw: st.DrawFn):
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     e = draw(st.integers(1, 6))
     widths = [e, *draw(st.lists(st.integers(1, 9), min_size=1, max_size=3)), 2]
-    weights = [rng.normal(size=(b, a)) * (2 / a) ** 0.5 for a, b in zip(widths, widths[1:], strict=False)]
+    weights = [rng.normal(size=(b, a)) * (2 / a) ** 0.5 for a, b in pairwise(widths)]
     biases = [rng.normal(size=b) * draw(st.sampled_from([0.1, 0.5])) for b in widths[1:]]
     activation = draw(st.sampled_from(["relu", "leaky", "abs", "hardtanh"]))
     dim = draw(st.integers(1, e))

@@ -36,7 +36,11 @@ def test_vertices_lie_on_the_boundary() -> None:
 def test_contains_is_decided_exactly() -> None:
     ball = sg.L1Ball(np.zeros(3), 0.3, np.eye(3))
     assert 0.1 + 0.1 + 0.1 > 0.3  # what floating point says of the sum; exactly, 3 * 0.1 is above 0.3, too
-    assert ball.contains([[0.1, 0.1, 0.1], [0.1, -0.1, 0.09999999999999998], [0, 0, 0.3]]).tolist() == [False, True, True]
+    assert ball.contains([[0.1, 0.1, 0.1], [0.1, -0.1, 0.09999999999999998], [0, 0, 0.3]]).tolist() == [
+        False,
+        True,
+        True,
+    ]
 
 
 def test_a_ball_in_the_plane_is_a_polygon() -> None:

@@ -60,7 +60,9 @@ def test_counts_depend_neither_on_threads_nor_on_the_order() -> None:
 def test_a_frame_for_each_latent() -> None:
     frames = np.stack([random_frame(6, 3, seed) for seed in range(5)])
     batch = sg.local_complexity(NET, Z, 0.4, frame=frames)
-    assert batch.values.tolist() == [int(sg.local_complexity(NET, z, 0.4, frame=f)) for z, f in zip(Z, frames)]
+    assert batch.values.tolist() == [
+        int(sg.local_complexity(NET, z, 0.4, frame=f)) for z, f in zip(Z, frames, strict=True)
+    ]
     assert batch.frame.shape == (5, 6, 3)
 
 
@@ -274,7 +276,7 @@ def test_arguments_that_cannot_be(arguments: dict, error: type[Exception], messa
 
 def test_networks_that_cannot_be_counted() -> None:
     pooled = nn.Sequential(nn.Unflatten(1, (1, 6)), nn.Conv1d(1, 2, 3), nn.MaxPool1d(2), nn.Flatten())
-    with pytest.raises(sg.UnsupportedOperation, match="'2' takes maxima.*kind='vertices'"):
+    with pytest.raises(sg.UnsupportedOperation, match=r"'2' takes maxima.*kind='vertices'"):
         sg.local_complexity(pooled, Z, kind="crossing")
     with pytest.raises(sg.NotPiecewiseLinear):
         sg.local_complexity(nn.Sequential(nn.Linear(6, 2), nn.GELU(), nn.Linear(2, 1)), Z)
