@@ -105,3 +105,19 @@ def _signs(
         out = values[network.output].reshape(n, m, -1)
         found.append((out.max(1) > 0, out.min(1) < 0))
     return found
+
+
+def vertex_bits(network: SplineNetwork, center: Array, radius: float, frame: Array) -> Array:
+    """(B,) which breakpoints of the network are crossed among the vertices of one ball, as `sign_changes` counts."""
+    last_use = {j: i for i, node in enumerate(network.nodes) for j in node.inputs}
+    corners = vertices_of(center[None], radius, frame[None])
+    signs = iter(_signs(network, corners, max(network.knots, default=0), last_use, False))
+    parts = [np.zeros(0, bool)]
+    for i in network.knots:
+        node = network.nodes[i]
+        if isinstance(node, Knot) and node.breakpoints.size:
+            above, below = next(signs)
+            parts.append((above & below)[0])
+        else:
+            parts.append(np.zeros(node.size * node.breakpoints_per_unit, bool))  # type: ignore[attr-defined]
+    return np.concatenate(parts)
