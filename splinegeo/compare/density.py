@@ -20,7 +20,7 @@ def density(part: Partition, samples: int = 4000, bandwidth: float | None = None
 
     Exactly, the density at a point of the image, relative to area on the image, is e^(-ψ) / area of the domain. (Where
     the image passes through itself, or folds onto itself in two outputs, there is a term for each sheet; only the
-    sample's own is taken.) The kernel estimate of a sample leaves it out itself, and divides by what a kernel integrates
+    sample's own is taken.) The kernel estimate of a sample leaves itself out, and divides by what a kernel integrates
     to on a plane, so that both are densities on the surface.
 
     Columns of the table: ``u1``, ``u2`` (slice coordinates), ``psi``, ``log_density``, ``log_kernel``. Samples from

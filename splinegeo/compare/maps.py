@@ -104,7 +104,9 @@ def differences(
     for i, jacobian in enumerate(jacobians(network, latents)):
         p, v, _ = _descriptors(jacobian)
         for h in steps:
-            ends = np.concatenate([latents[i] + h * np.eye(network.n_inputs), latents[i] - h * np.eye(network.n_inputs)])
+            ends = np.concatenate(
+                [latents[i] + h * np.eye(network.n_inputs), latents[i] - h * np.eye(network.n_inputs)]
+            )
             values = network(ends)
             slopes = (values[: network.n_inputs] - values[network.n_inputs :]).T / (2 * h)
             far, wide, _ = _descriptors(slopes)

@@ -42,7 +42,7 @@ class Comparison:
 
     @property
     def correlation(self) -> float:
-        """Spearman's rank correlation of the two columns over the rows where both are finite; NaN if one is constant."""
+        """Spearman's rank correlation of the two columns, where both are finite; NaN if one is constant."""
         a, b = np.asarray(self.table[self.exact], float), np.asarray(self.table[self.estimate], float)
         both = np.isfinite(a) & np.isfinite(b)
         x, y = ranks(a[both]), ranks(b[both])

@@ -17,7 +17,7 @@ from scipy.stats import t as student
 
 from splinegeo.complexity.walk import Ball
 
-CELLS = 128  # in a sample
+CELLS = 64  # in a sample
 RUNS = 24  # independent ones
 CONFIDENCE = 0.95
 
