@@ -128,7 +128,18 @@ _HOMES = {
     "load_network": "splinegeo.io",
     "FileAccessError": "splinegeo.io",
 }
-_SUBPACKAGES = ("balls", "compare", "complexity", "descriptors", "domains", "io", "networks", "partition", "plot", "streaming")
+_SUBPACKAGES = (
+    "balls",
+    "compare",
+    "complexity",
+    "descriptors",
+    "domains",
+    "io",
+    "networks",
+    "partition",
+    "plot",
+    "streaming",
+)
 
 
 def __getattr__(name: str) -> Any:
