@@ -1,5 +1,8 @@
 """Local complexity: ``python -m benchmarks.complexity``; the table goes to ``results/complexity.json`` with --json.
 
+``--digits FILE.png`` instead draws the three forms over latents of encoded digits of a published VAE, which is read by
+the loaders of a folder ``shared/data`` beside the repository, and prints how often the estimate is wrong.
+
 The network is the MLP d-128-128-128-784 with the weights of `benchmarks.nets`; latents are standard normal. Everything
 runs on one thread. Seconds of a shared machine are worth little by themselves: the estimate is given as a multiple of
 the forward passes of the module alone over the same vertices, in the same batches.
@@ -80,11 +83,43 @@ def estimate(latents: int = 1000, dim: int = 20, radius: float = 0.1) -> dict[st
     return {"latents": latents, "forward_seconds": median(forwards), "times_forward": median(ratios)}
 
 
+def digits(picture: Path, latents: int = 100, radii: tuple[float, ...] = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)) -> None:
+    """A convolutional decoder R^10 -> R^1024 of 11,264 units, at the latents of test images of MNIST."""
+    import sys
+
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "shared" / "data"))
+    import zoo
+
+    images = np.pad(zoo.mnist_test()[0][:latents] / 255.0, ((0, 0), (2, 2), (2, 2)))
+    with torch.no_grad():
+        codes = zoo.disvae_encoder("mnist")(torch.from_numpy(images[:, None]).float()).view(latents, 10, 2)[:, :, 0]
+    z = codes.double().numpy()
+    started = time.perf_counter()
+    found = sg.compare.complexity(zoo.disvae("mnist"), z, radii, (10,), budget=sg.Budget(regions=2_000), threads=1)
+    print(f"{time.perf_counter() - started:.0f} s; {found}; worst: {found.witness}")
+    table = found.table
+    print("radius  vertices  crossing  missed in  regions  complete")
+    for r in radii:
+        here = table["radius"] == r
+        v, c, n = (table[name][here] for name in ("vertices", "crossing", "regions"))
+        print(
+            f"{r:6g}  {v.mean():8.2f}  {c.mean():8.2f}  {(v < c).mean():9.1%}  {n.mean():7.1f}  "
+            f"{table['complete'][here].mean():8.0%}"
+        )
+    ax = sg.plot.plot_complexity(found)
+    ax.set_title(f"Decoder of a VAE at {latents} encoded digits")
+    ax.figure.savefig(picture, dpi=120)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--digits", type=Path, metavar="FILE.png", help="draw the forms over a published VAE instead")
     parser.add_argument("--json", action="store_true", help=f"write {RESULTS}")
-    write = parser.parse_args().json
     torch.set_num_threads(1)
+    arguments = parser.parse_args()
+    if arguments.digits is not None:
+        digits(arguments.digits)
+        return
     print("  d  radius    regions  complete  crossing  vertices  s/ball    us/region  crossing s/ball")
     rows = []
     for dim, radius in SETTINGS:
@@ -98,7 +133,7 @@ def main() -> None:
         )
     published = estimate()
     print(f"estimate of {published['latents']} latents: {published['times_forward']:.2f} times its forward passes")
-    if write:
+    if arguments.json:
         machine = {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__}
         RESULTS.write_text(json.dumps({"machine": machine, "balls": rows, "estimate": published}, indent=1) + "\n")
 

@@ -20,7 +20,7 @@ from splinegeo.domains import Polygon, Slice, _dependent_column, _points, _read_
 
 @dataclass(frozen=True, eq=False, repr=False)
 class L1Ball(_Value):
-    """The ball |u_1| + ... + |u_P| <= radius around a latent, z = center + frame @ u, inside a P-dimensional plane.
+    """The ball ``|u_1| + ... + |u_P| <= radius`` around a latent, z = center + frame @ u, inside a P-dimensional plane.
 
     Its 2P vertices are center ± radius * frame[:, p]. With P < E it is the ball in the plane; the set of all latents
     whose projection is in a ball would be an unbounded cylinder.

@@ -63,8 +63,8 @@ class LocalComplexity:
             what = {"regions": "regions", "crossing": "crossing units", "vertices": "vertex sign changes"}[self.kind]
             where = f"in an l1 ball of radius {self.radius:g} and dimension {self.dim}"
             if n == 1:
-                state = "" if self.complete.all() else ", at least"
-                return f"<LocalComplexity {int(self.values.reshape(-1)[0]):,} {what} {where}{state}>"
+                least = "" if self.complete.all() else "at least "
+                return f"<LocalComplexity: {least}{int(self.values.reshape(-1)[0]):,} {what} {where}>"
             missing = int(n - self.complete.sum())
             state = f", {missing:,} incomplete" if missing else ""
             return f"<LocalComplexity of {'x'.join(map(str, shape))} latents: {what} {where}{state}>"

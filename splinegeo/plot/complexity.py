@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _FORMS = {
     "regions": ("regions less one", "#1b4965", "-", "o"),
     "crossing": ("crossing units", "#c1440e", "-", "s"),
-    "vertices": ("vertex sign changes (estimate)", "#c1440e", "--", "x"),
+    "vertices": ("vertex sign changes (estimate)", "#222222", "--", "x"),
 }
 
 
