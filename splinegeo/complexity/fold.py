@@ -133,6 +133,7 @@ class _Run:
         self._active = [np.zeros(0, np.int64)]
         self._flat = [np.zeros(0, np.int64)]
         self._found: list[tuple[_Columns, Array, Array, Array]] = []
+        self._balance: list[Array] = []  # of each live hinge, how far its range is from lying on one side
 
     def _size(self, x: _Columns) -> Array:
         return magnitude(x.affine, x.hinges, self.relaxation.sizes)
@@ -205,6 +206,7 @@ class _Run:
             pre.error += 2 * EPS * (np.abs(pre.affine[-1]) + np.abs(t[unit, which])) * (t[unit, which] != 0)
             places = np.stack([np.full(len(unit), i), unit, which], 1)
             self._found.append((pre, slopes, bits, places))
+            self._balance.append(np.minimum(-low, high) / np.maximum(np.maximum(-low, high), 1e-300))
             tiny = 1e-30 + 2 * EPS * np.maximum(np.abs(low), np.abs(high))
             self.relaxation.add(
                 pre.affine, pre.hinges, pre.error, np.minimum(low, -tiny), np.maximum(high, tiny), slopes
@@ -229,14 +231,19 @@ class _Run:
         start = np.cumsum([0, *(len(bits) for _, _, bits, _ in self._found)])
         for (pre, *_), k in zip(self._found, start, strict=False):
             hinges[k : k + len(pre.error), : len(pre.hinges)] = pre.hinges.T
+        # Within a level those first that cut little: as long as there are few cells, questions are few.
+        order = np.concatenate(
+            [np.zeros(0, np.int64)]
+            + [k + np.argsort(b, kind="stable") for k, b in zip(start, self._balance, strict=False)]
+        )
         return Live(
-            np.concatenate([np.zeros((0, d + 1)), *(p.affine.T for p, *_ in self._found)]),
-            hinges,
-            np.concatenate([np.zeros((0, 2)), *(s for _, s, _, _ in self._found)]),
-            np.concatenate([np.zeros(0), *(p.error for p, *_ in self._found)]),
+            np.concatenate([np.zeros((0, d + 1)), *(p.affine.T for p, *_ in self._found)])[order],
+            hinges[order][:, order],
+            np.concatenate([np.zeros((0, 2)), *(s for _, s, _, _ in self._found)])[order],
+            np.concatenate([np.zeros(0), *(p.error for p, *_ in self._found)])[order],
             start,
-            np.concatenate([np.zeros(0, np.int64), *(b for _, _, b, _ in self._found)]),
-            np.concatenate([np.zeros((0, 3), np.int64), *(p for _, _, _, p in self._found)]),
+            np.concatenate([np.zeros(0, np.int64), *(b for _, _, b, _ in self._found)])[order],
+            np.concatenate([np.zeros((0, 3), np.int64), *(p for _, _, _, p in self._found)])[order],
             np.concatenate(self._active),
             np.concatenate(self._flat),
         )
