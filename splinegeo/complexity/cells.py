@@ -75,7 +75,8 @@ def look(k, rows, errors, block, state, witness, found, points):
     """
     n, d = witness.shape
     g, c, error = np.empty((k + 1, d)), np.empty(k + 1), np.empty(k + 1)
-    table, basis, others = np.empty((k + 2, 2 * d + 2)), np.empty(k + 2, np.int64), np.empty(2 * d + 1, np.int64)
+    table, basis = np.empty((k + 2, d + 2)), np.empty(k + 2, np.int64)
+    others, turned = np.empty(d + 1, np.int64), np.empty(d, np.int64)
     weights, scratch = np.empty(k + 1), np.empty(d)
     for i in range(n):
         row, doubt = rows[block[i], k], errors[block[i], k]
@@ -113,9 +114,9 @@ def look(k, rows, errors, block, state, witness, found, points):
                 continue
             _gather(row, doubt, 2.0 * side - 1.0, g, c, error, m)
             found[i, side] = OPEN
-            status = maximise(g, c, m + 1, d, table, basis, others, ENOUGH)
-            if status == POSITIVE or table[0, 2 * d + 1] > 0:
-                point_of(table, basis, m + 1, d, scratch)
+            status = maximise(g, c, m + 1, d, table, basis, others, turned, ENOUGH)
+            if status == POSITIVE or table[0, d + 1] > 0:
+                point_of(table, basis, turned, m + 1, d, scratch)
                 if inside(g, c, error, m + 1, d, scratch):
                     found[i, side] = YES
                     points[i, side] = scratch
@@ -150,12 +151,16 @@ def final_basis(rows, errors, state, witness_side, k, basis):
     """The basic variables (m + 1,) at which the simplex ends for one cell and one side; their number."""
     d = rows.shape[1] - 1
     g, c, error = np.empty((k + 1, d)), np.empty(k + 1), np.empty(k + 1)
-    table, others = np.empty((k + 2, 2 * d + 2)), np.empty(2 * d + 1, np.int64)
+    table, others, turned = np.empty((k + 2, d + 2)), np.empty(d + 1, np.int64), np.empty(d, np.int64)
     m = 0
     for j in range(k):
         if abs(state[j]) == 2:
             _gather(rows[j], errors[j], 1.0 if state[j] > 0 else -1.0, g, c, error, m)
             m += 1
     _gather(rows[k], errors[k], witness_side, g, c, error, m)
-    maximise(g, c, m + 1, d, table, basis, others, np.inf)
+    maximise(g, c, m + 1, d, table, basis, others, turned, np.inf)
+    for r in range(m + 2):  # p, q, slacks of rows and of the norm, as `splinegeo.complexity.rationals` numbers them
+        b = basis[r]
+        if b >= d or (b >= 0 and turned[b] < 0):
+            basis[r] = b + d
     return m + 2

@@ -16,7 +16,8 @@ Row = Sequence[int]  # d coefficients and a constant, up to a positive factor
 def satisfiable(rows: Sequence[Row], basis: Sequence[int]) -> bool:
     """Whether some v with |v_1| + ... + |v_d| < 1 has a·v + c > 0 for all rows (a, c).
 
-    ``basis`` are the basic variables to try first, numbered as in `splinegeo.complexity.simplex`, s as -1.
+    ``basis`` are the basic variables to try first: s is -1, p are 0 ... d-1, q d ... 2d-1, then the slacks of the rows
+    and that of the norm.
     """
     scaled = [_scaled(row) for row in rows]
     answer = _at_basis(scaled, basis)

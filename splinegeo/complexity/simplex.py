@@ -10,7 +10,9 @@ rows to one that is negative in the whole ball. Both proofs account for every ro
 decides what they leave open.
 
 The dictionary has a row for each basic variable, x_basic = T[i, -1] + sum_j T[i, j] x_j over the others: first s, then
-the slacks. Variables are numbered p (0 ... P-1), q (P ... 2P-1), slacks of the rows (2P ... 2P+m-1), that of the norm.
+the slacks. Of p_i and q_i at least one is zero, and their columns say the same: turning coordinate i around makes the
+one into the other, so there is one column for both. Variables are numbered by coordinate (0 ... d-1), slack of the rows
+(d ... d+m-1) and of the norm (d + m); s is -1.
 """
 
 from __future__ import annotations
@@ -28,53 +30,61 @@ POSITIVE, OPTIMAL, STUCK = 1, 0, -1
 
 
 @kernel(inner=True)
-def maximise(g, c, m, d, table, basis, others, enough):
+def maximise(g, c, m, d, table, basis, others, turned, enough):
     """Run the simplex on rows g (m, d), c (m,); POSITIVE, OPTIMAL or STUCK.
 
-    table (m + 1, 2 d + 2), basis (m + 1,) and others (2 d + 1,) are filled in.
+    table (m + 1, d + 2), basis (m + 1,), others (d + 1,) and turned (d,), 1 or -1 for each coordinate, are filled in.
     """
-    width = 2 * d + 2
-    last = 2 * d + 1
+    last = d + 1
     star = 0
     for j in range(1, m):
         if c[j] < c[star]:
             star = j
     for i in range(d):
         table[0, i] = g[star, i]
-        table[0, d + i] = -g[star, i]
         others[i] = i
-        others[d + i] = d + i
-    table[0, 2 * d] = -1.0
+        turned[i] = 1
+    table[0, d] = -1.0
     table[0, last] = c[star]
-    others[2 * d] = 2 * d + star
+    others[d] = d + star
     basis[0] = -1
     row = 1
     for j in range(m):
         if j == star:
             continue
         for i in range(d):
-            diff = g[j, i] - g[star, i]
-            table[row, i] = diff
-            table[row, d + i] = -diff
-        table[row, 2 * d] = 1.0
+            table[row, i] = g[j, i] - g[star, i]
+        table[row, d] = 1.0
         table[row, last] = c[j] - c[star]
-        basis[row] = 2 * d + j
+        basis[row] = d + j
         row += 1
-    for i in range(2 * d):
+    for i in range(d):
         table[row, i] = -1.0
-    table[row, 2 * d] = 0.0
+    table[row, d] = 0.0
     table[row, last] = 1.0
-    basis[row] = 2 * d + m
+    basis[row] = d + m
+    norm_row, norm_column = row, -1  # where the slack of the norm is
     for _ in range(50 + 10 * (m + d)):
         if table[0, last] >= enough:
             return POSITIVE
-        enter, best = -1, NOISE
+        twice = 2.0 * table[0, norm_column] if norm_column >= 0 else 0.0
+        enter, best, turn = -1, NOISE, False
         for j in range(last):
-            if table[0, j] > best:
-                best = table[0, j]
-                enter = j
+            a = table[0, j]
+            if a > best:
+                best, enter, turn = a, j, False
+            elif others[j] < d and twice - a > best:
+                best, enter, turn = twice - a, j, True
         if enter < 0:
             return OPTIMAL
+        if turn:
+            turned[others[enter]] *= -1
+            for r in range(m + 1):
+                table[r, enter] = -table[r, enter]
+                if norm_column >= 0:
+                    table[r, enter] += 2.0 * table[r, norm_column]
+            if norm_row >= 0:
+                table[norm_row, enter] -= 2.0
         leave, ratio, slope = -1, np.inf, 0.0
         for r in range(1, m + 1):
             a = -table[r, enter]
@@ -87,8 +97,12 @@ def maximise(g, c, m, d, table, basis, others, enough):
                     leave = r
         if leave < 0:
             return STUCK
-        _pivot(table, m + 1, width, leave, enter)
+        _pivot(table, m + 1, d + 2, leave, enter)
         basis[leave], others[enter] = others[enter], basis[leave]
+        if leave == norm_row:
+            norm_row, norm_column = -1, enter
+        elif enter == norm_column:
+            norm_row, norm_column = leave, -1
     return STUCK
 
 
@@ -112,17 +126,14 @@ def _pivot(table, rows, width, leave, enter):
 
 
 @kernel(inner=True)
-def point_of(table, basis, m, d, point):
+def point_of(table, basis, turned, m, d, point):
     """The point (d,) of a dictionary, drawn in a little."""
     for i in range(d):
         point[i] = 0.0
     for r in range(1, m + 1):
         b = basis[r]
-        x = table[r, 2 * d + 1] * SHRINK
         if 0 <= b < d:
-            point[b] += x
-        elif d <= b < 2 * d:
-            point[b - d] -= x
+            point[b] = table[r, d + 1] * SHRINK * turned[b]
 
 
 @kernel(inner=True)
@@ -130,8 +141,8 @@ def multipliers_of(table, others, m, d, weights):
     """The multipliers (m,) >= 0 of the rows in a dictionary."""
     for j in range(m):
         weights[j] = 0.0
-    for k in range(2 * d + 1):
-        j = others[k] - 2 * d
+    for k in range(d + 1):
+        j = others[k] - d
         if 0 <= j < m and table[0, k] < 0:
             weights[j] = -table[0, k]
 
