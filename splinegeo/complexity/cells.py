@@ -15,16 +15,20 @@ YES, NO, OPEN = 1, 0, -1
 
 
 @kernel()
-def fill_rows(first, last, constant, hinges, slopes, error, state, block, old, old_error, rows, errors):
+def fill_rows(
+    first, last, constant, hinges, slopes, error, state, block, old, old_error, old_scale, rows, errors, scales
+):
     """Rows of hinges first ... last - 1 for each of n cells, those of lower levels copied from the cell's old block.
 
-    rows (n, N, d + 1), errors (n, N); a row is what `Live` has, in terms of (v, 1).
+    rows (n, N, d + 1), errors (n, N); a row is what `Live` has, in terms of (v, 1). scales (n, N) are powers of two
+    that bring rows to a largest entry of 1 or less, and above 1/2 unless it is tiny.
     """
     width = constant.shape[1]
     for i in range(len(state)):
         b = block[i]
         for j in range(first):
             errors[i, j] = old_error[b, j]
+            scales[i, j] = old_scale[b, j]
             for x in range(width):
                 rows[i, j, x] = old[b, j, x]
         for k in range(first, last):
@@ -51,24 +55,24 @@ def fill_rows(first, last, constant, hinges, slopes, error, state, block, old, o
             if size > 0.0:
                 doubt = (doubt + (first + 4) * EPS * size) * (1.0 + (2 * first + 8) * EPS) + 1e-300
             errors[i, k] = doubt
+            largest = 0.0
+            for x in range(width):
+                largest = max(largest, abs(row[x]))
+            scales[i, k] = 2.0 ** -max(np.ceil(np.log2(largest)), -1000.0) if largest > 0.0 else 1.0
 
 
 @kernel(inner=True)
-def _gather(row, doubt, side, g, c, error, j):
-    """Row j of a linear programme, scaled to a largest entry of 1 or less."""
+def _gather(row, doubt, scale, g, c, error, j):
+    """Row j of a linear programme, from a row times its scale, with the sign of the side."""
     d = len(row) - 1
-    largest = abs(row[d])
     for x in range(d):
-        largest = max(largest, abs(row[x]))
-    scale = 2.0 ** -np.ceil(np.log2(largest)) if 1e-280 < largest < 1e280 else 1.0
-    for x in range(d):
-        g[j, x] = side * scale * row[x]
-    c[j] = side * scale * row[d]
-    error[j] = scale * doubt
+        g[j, x] = scale * row[x]
+    c[j] = scale * row[d]
+    error[j] = abs(scale) * doubt
 
 
 @kernel()
-def look(k, rows, errors, block, state, witness, found, points):
+def look(k, rows, errors, scales, block, state, witness, found, points):
     """On which sides of hinge k each of n cells has points: found (n, 2), below and above, YES, NO or OPEN.
 
     witness (n, d) is a point of each cell, or NaN where none is known; points (n, 2, d) are those of the two sides.
@@ -105,14 +109,16 @@ def look(k, rows, errors, block, state, witness, found, points):
         m = 0
         for j in range(k):
             if abs(state[i, j]) == 2:
-                _gather(rows[block[i], j], errors[block[i], j], 1.0 if state[i, j] > 0 else -1.0, g, c, error, m)
+                scale = scales[block[i], j]
+                _gather(rows[block[i], j], errors[block[i], j], scale if state[i, j] > 0 else -scale, g, c, error, m)
                 m += 1
+        scale = scales[block[i], k]
         for side in range(2):
             if side == known:
                 found[i, side] = YES
                 points[i, side] = witness[i]
                 continue
-            _gather(row, doubt, 2.0 * side - 1.0, g, c, error, m)
+            _gather(row, doubt, scale if side else -scale, g, c, error, m)
             found[i, side] = OPEN
             status = maximise(g, c, m + 1, d, table, basis, others, turned, ENOUGH)
             if status == POSITIVE or table[0, d + 1] > 0:
@@ -147,17 +153,17 @@ def branch(k, found, points, block, state, witness, new_block, new_state, new_wi
 
 
 @kernel()
-def final_basis(rows, errors, state, witness_side, k, basis):
-    """The basic variables (m + 1,) at which the simplex ends for one cell and one side; their number."""
+def final_basis(rows, errors, scales, state, side, k, basis):
+    """The basic variables (m + 1,) at which the simplex ends for one cell and one side of hinge k; their number."""
     d = rows.shape[1] - 1
     g, c, error = np.empty((k + 1, d)), np.empty(k + 1), np.empty(k + 1)
     table, others, turned = np.empty((k + 2, d + 2)), np.empty(d + 1, np.int64), np.empty(d, np.int64)
     m = 0
     for j in range(k):
         if abs(state[j]) == 2:
-            _gather(rows[j], errors[j], 1.0 if state[j] > 0 else -1.0, g, c, error, m)
+            _gather(rows[j], errors[j], scales[j] if state[j] > 0 else -scales[j], g, c, error, m)
             m += 1
-    _gather(rows[k], errors[k], witness_side, g, c, error, m)
+    _gather(rows[k], errors[k], scales[k] if side else -scales[k], g, c, error, m)
     maximise(g, c, m + 1, d, table, basis, others, turned, np.inf)
     for r in range(m + 2):  # p, q, slacks of rows and of the norm, as `splinegeo.complexity.rationals` numbers them
         b = basis[r]

@@ -95,8 +95,8 @@ class Judge:
                 pieces[unit] = max(pieces[unit], which + 1)
         return pieces
 
-    def settle(self, hinge: int, state: Array, rows: Array, errors: Array, found: Array) -> None:
-        """Replace OPEN in found (2,), below and above a hinge in a cell with rows (N, d + 1), by the exact answer."""
+    def settle(self, hinge: int, state: Array, rows: Array, errors: Array, scales: Array, found: Array) -> None:
+        """Replace OPEN in found (2,), below and above a hinge in a cell, by the exact answer; see `cells.look`."""
         self.questions += 1
         mine = self.row(hinge, state)
         if not any(mine):
@@ -111,6 +111,6 @@ class Judge:
                 return
         for side in np.nonzero(found == cells.OPEN)[0]:
             basis = np.empty(hinge + 2, np.int64)
-            size = cells.final_basis(rows, errors, state, 2.0 * side - 1.0, hinge, basis)
+            size = cells.final_basis(rows, errors, scales, state, side == 1, hinge, basis)
             last = mine if side else [-v for v in mine]
             found[side] = cells.YES if satisfiable([*signed, last], basis[:size].tolist()) else cells.NO

@@ -149,18 +149,20 @@ def multipliers_of(table, others, m, d, weights):
 
 @kernel(inner=True)
 def inside(g, c, error, m, d, point):
-    """Whether a point is proved to lie in the open ball and strictly inside all rows, known up to error (m,)."""
+    """Whether a point is proved to lie in the open ball and strictly inside all rows, known up to error (m,).
+
+    Here and in `outside` no entry of a row is larger than 1.
+    """
     norm = 0.0
     for i in range(d):
         norm += abs(point[i])
     if not norm * (1.0 + (d + 2) * EPS) < 1.0:
         return False
     for j in range(m):
-        value, largest = c[j], abs(c[j])
+        value = c[j]
         for i in range(d):
             value += g[j, i] * point[i]
-            largest = max(largest, abs(g[j, i]))
-        if not value > 1.01 * (error[j] + 2 * (d + 4) * EPS * largest):
+        if not value > 1.01 * (error[j] + 2 * (d + 4) * EPS):
             return False
     return True
 
@@ -175,12 +177,10 @@ def outside(g, c, error, m, d, weights, scratch):
         w = weights[j]
         if w == 0.0:
             continue
-        largest = abs(c[j])
         for i in range(d):
             scratch[i] += w * g[j, i]
-            largest = max(largest, abs(g[j, i]))
         total += w * c[j]
-        slack += w * (error[j] + 2 * (m + 4) * EPS * largest)
+        slack += w * (error[j] + 2 * (m + 4) * EPS)
     steepest = 0.0
     for i in range(d):
         steepest = max(steepest, abs(scratch[i]))

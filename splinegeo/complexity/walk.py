@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -24,6 +24,7 @@ class Batch:
     k: int
     rows: Array  # (B, N, d + 1) of lower levels and of the level that hinge k - 1 is on
     errors: Array  # (B, N)
+    scales: Array  # (B, N)
     block: Array  # (n,) which of the rows a cell has
     state: Array  # (n, N), see `splinegeo.complexity.cells`
     witness: Array  # (n, d) a point of each cell, or NaN
@@ -33,7 +34,7 @@ class Batch:
 
     def only(self, chosen: Array | slice) -> Batch:
         """Some of the cells."""
-        return Batch(self.k, self.rows, self.errors, self.block[chosen], self.state[chosen], self.witness[chosen])
+        return replace(self, block=self.block[chosen], state=self.state[chosen], witness=self.witness[chosen])
 
 
 class Ball:
@@ -58,6 +59,7 @@ class Ball:
             0,
             np.zeros((1, n, d + 1)),
             np.zeros((1, n)),
+            np.ones((1, n)),
             np.zeros(1, np.int64),
             np.zeros((1, n), np.int8),
             np.zeros((1, d)),
@@ -70,7 +72,7 @@ class Ball:
         if level == len(live.levels) or live.levels[level] != batch.k:
             return batch
         n, d = live.n, live.dim
-        rows, errors = np.zeros((len(batch), n, d + 1)), np.zeros((len(batch), n))
+        rows, errors, scales = np.zeros((len(batch), n, d + 1)), np.zeros((len(batch), n)), np.ones((len(batch), n))
         cells.fill_rows(
             batch.k,
             int(live.levels[level + 1]),
@@ -82,19 +84,21 @@ class Ball:
             batch.block,
             batch.rows,
             batch.errors,
+            batch.scales,
             rows,
             errors,
+            scales,
         )
-        return Batch(batch.k, rows, errors, np.arange(len(batch)), batch.state, batch.witness)
+        return replace(batch, rows=rows, errors=errors, scales=scales, block=np.arange(len(batch)))
 
     def look(self, batch: Batch, k: int) -> tuple[Array, Array]:
         """On which sides of hinge k each cell has points: found (n, 2), YES or NO, and points (n, 2, d) or NaN."""
         n, d = batch.witness.shape
         found, points = np.empty((n, 2), np.int8), np.empty((n, 2, d))
-        cells.look(k, batch.rows, batch.errors, batch.block, batch.state, batch.witness, found, points)
+        cells.look(k, batch.rows, batch.errors, batch.scales, batch.block, batch.state, batch.witness, found, points)
         for i in np.nonzero((found == cells.OPEN).any(1))[0]:
             b = batch.block[i]
-            self.judge.settle(k, batch.state[i], batch.rows[b], batch.errors[b], found[i])
+            self.judge.settle(k, batch.state[i], batch.rows[b], batch.errors[b], batch.scales[b], found[i])
         self.seen[k] |= (found == cells.YES).any(0)
         return found, points
 
@@ -106,7 +110,7 @@ class Ball:
         block, state = np.empty(2 * n, np.int64), np.zeros((2 * n, batch.state.shape[1]), np.int8)
         witness = np.empty((2 * n, d))
         size = cells.branch(batch.k, found, points, batch.block, batch.state, batch.witness, block, state, witness)
-        return Batch(batch.k + 1, batch.rows, batch.errors, block[:size], state[:size], witness[:size])
+        return replace(batch, k=batch.k + 1, block=block[:size], state=state[:size], witness=witness[:size])
 
     def pieces(self, batch: Batch) -> list[Batch]:
         """The batch in parts that are not too large, the first last, as a stack wants them."""
