@@ -64,8 +64,9 @@ def local_complexity(
         kind: one of the three above.
         frame: (E, P) directions of all balls, or (..., E, P) of each; drawn from ``rng`` if left out, the same for all.
         rng: a seed or a `numpy.random.Generator`, for the frame and for estimates of counts that explode.
-        budget: limits on the regions in a ball and on the seconds of the call. Beyond them, and after Ctrl-C, values
-            are lower bounds, with upper bounds and estimates beside them. Memory is bounded anyway.
+        budget: limits on the regions in a ball, on the seconds of the call, and on the memory of what is carried
+            through the network for a ball (2 GB by default). Beyond them, and after Ctrl-C, values are lower bounds,
+            with upper bounds and estimates beside them, which take about as long again.
         threads: number of threads that share the balls, all cores by default. No count depends on it. Forward passes of
             ``"vertices"`` have the threads that torch or NumPy give them.
         progress: show a progress bar on stderr.

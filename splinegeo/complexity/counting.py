@@ -7,9 +7,11 @@ import math
 import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from splinegeo._jit import announce
 from splinegeo._types import Array
@@ -17,7 +19,7 @@ from splinegeo.complexity import cells
 from splinegeo.complexity.arguments import Balls
 from splinegeo.complexity.bounds import most_regions
 from splinegeo.complexity.crossing import find_crossing, probe
-from splinegeo.complexity.fold import Folder
+from splinegeo.complexity.fold import Folder, TooLarge
 from splinegeo.complexity.treesize import estimate
 from splinegeo.complexity.walk import Ball, count_regions
 from splinegeo.networks.graph import Knot, SplineNetwork
@@ -50,7 +52,7 @@ class Counter:
     """Counts regions or crossing units in balls of one network."""
 
     def __init__(self, network: SplineNetwork, kind: str, budget: Budget) -> None:
-        self.folder, self.kind, self.budget = Folder(network), kind, budget
+        self.folder, self.kind, self.budget = Folder(network, budget.memory), kind, budget
         self.knots = [i for i in network.knots if isinstance(network.nodes[i], Knot)]
         self.layers = tuple(network.nodes[i].name for i in self.knots)
         self._clock = Clock(budget)
@@ -70,7 +72,10 @@ class Counter:
         def one(i: int) -> None:
             out[i] = self._one(balls.centers[i], balls.radius, balls.frame(i), generators[i])
 
-        with ThreadPoolExecutor(min(threads, max(1, len(balls))), "splinegeo") as pool:
+        count = min(threads, max(1, len(balls)))
+        # Products are small: what BLAS would gain by threads of its own, ours have already.
+        alone = ThreadpoolController().limit(limits=1, user_api="blas") if count > 1 else nullcontext()
+        with alone, ThreadPoolExecutor(count, "splinegeo") as pool:
             running: set[Future[None]] = {pool.submit(one, i) for i in range(len(balls))}
             try:
                 while running:
@@ -99,7 +104,11 @@ class Counter:
         reason = self._reason(0)
         if reason:
             return Count.nothing(self.kind, len(self.layers), reason)
-        ball = Ball(self.folder, center, radius, frame)
+        try:
+            ball = Ball(self.folder, center, radius, frame)
+        except TooLarge:
+            reason = "too many units may cross a ball for the memory that the budget allows, or 2 GB"
+            return Count.nothing(self.kind, len(self.layers), reason)
         reasons: list[str] = []
 
         def stop(found: int) -> bool:

@@ -8,6 +8,8 @@ stays live.
 
 from __future__ import annotations
 
+import threading
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +31,8 @@ from splinegeo.networks.graph import (
     SplineNetwork,
 )
 from splinegeo.partition.maps import piece_offsets
+
+MEMORY = 1 << 31  # bytes that the columns of a fold may take
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,10 +76,14 @@ class _Columns:
         return _Columns(self.affine[:, units], self.hinges[:, units], self.error[units])
 
 
-class Folder:
-    """Folds one network over one ball after another."""
+class TooLarge(Exception):
+    """The columns of a fold would take more memory than allowed."""
 
-    def __init__(self, network: SplineNetwork) -> None:
+
+class Folder:
+    """Folds one network over one ball after another, with columns of at most ``memory`` bytes at a time."""
+
+    def __init__(self, network: SplineNetwork, memory: int | None = None) -> None:
         for node in network.nodes:
             if isinstance(node, Maximum):
                 raise UnsupportedOperation(
@@ -83,6 +91,10 @@ class Folder:
                     f"exact counts in balls do not support; kind='vertices' takes it, or use splinegeo.partition"
                 )
         self.network = network
+        self._memory = MEMORY if memory is None else memory
+        # Convolutions run through torch, where they set switches that all threads share.
+        convolutions = any(isinstance(node, Convolution) for node in network.nodes)
+        self._turn = threading.Lock() if convolutions else nullcontext()
         # What comes after the last knot bends nothing.
         needed: set[int] = set()
         for i in reversed(range(len(network.nodes))):
@@ -100,12 +112,22 @@ class Folder:
                 bit += node.breakpoints.size
 
     def fold(self, center: Array, radius: float, frame: Array) -> Live:
-        """The network over a ball: center (E,), frame (E, P)."""
+        """The network over a ball: center (E,), frame (E, P).
+
+        Raises:
+            TooLarge: so many units may change sides that the columns do not fit.
+        """
+        with self._turn:
+            return self._fold(center, radius, frame)
+
+    def _fold(self, center: Array, radius: float, frame: Array) -> Live:
         run = _Run(self, frame.shape[1])
         kept: dict[int, _Columns] = {}
         for i in self.order:
             node = self.network.nodes[i]
             x = [kept[k] for k in node.inputs]
+            if 8 * (run.dim + 1 + run.relaxation.n_live) * (node.size + sum(len(e.error) for e in x)) > self._memory:
+                raise TooLarge
             if isinstance(node, Input):
                 kept[i] = _latent(center, radius, frame)
             elif isinstance(node, Knot):

@@ -17,13 +17,16 @@ from scipy.stats import t as student
 
 from splinegeo.complexity.walk import Ball
 
-CELLS = 64  # in a sample
+CELLS = 64  # in a sample, at most
+WORK = 200_000  # cells in a sample times the square of the hinges, which is what a run takes
 RUNS = 24  # independent ones
 CONFIDENCE = 0.95
 
 
-def one_run(ball: Ball, rng: np.random.Generator, most: int = CELLS) -> float:
-    """An unbiased estimate of the number of regions."""
+def one_run(ball: Ball, rng: np.random.Generator, most: int | None = None) -> float:
+    """An unbiased estimate of the number of regions, from samples of ``most`` cells."""
+    if most is None:
+        most = int(np.clip(WORK // max(1, ball.live.n**2), 4, CELLS))
     batch, total = ball.start(), 1.0
     while batch.k < ball.live.n:
         before = len(batch)

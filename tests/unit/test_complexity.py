@@ -189,7 +189,7 @@ def test_the_estimate_is_unbiased_and_its_interval_covers() -> None:
     truth, complete = count_regions(ball, lambda found: False)
     assert complete
     rng = np.random.default_rng(0)
-    runs = np.array([one_run(ball, rng, most=8) for _ in range(400)])
+    runs = np.array([one_run(ball, rng, most=16) for _ in range(400)])
     error = runs.std(ddof=1) / np.sqrt(len(runs))
     assert abs(runs.mean() - truth) < 3.5 * error
     assert error < 0.05 * truth
@@ -214,6 +214,14 @@ def test_a_budget_of_seconds_leaves_latents_out() -> None:
     assert (found.values >= 1).all()
     assert np.isinf(found.upper[-1])
     assert "incomplete" in repr(found)
+
+
+def test_a_ball_that_memory_does_not_hold_is_left_out() -> None:
+    found = sg.local_complexity(WIDE, CENTRE, 5.0, 12, "crossing", budget=sg.Budget(memory=10_000))
+    assert not found.complete
+    assert "memory" in found.stop_reason
+    assert found.values == 0
+    assert sg.local_complexity(WIDE, CENTRE, 1e-3, 12, "crossing", budget=sg.Budget(memory=20_000)).complete
 
 
 def test_interrupting_keeps_what_there_is() -> None:
