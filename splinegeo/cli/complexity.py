@@ -69,7 +69,7 @@ def run_complexity(
 
             draw(plot_complexity(found), picture)
             typer.echo(f"wrote {picture}")
-        return False
+        return found.stop_reason == "interrupted"
     if picture is not None:
         raise UsageError("--plot goes with --kind all")
     axes = None if frame is None else read_array(frame, "--frame")

@@ -52,7 +52,7 @@ def complexity(
         frames: number of frames to draw for each dimension, the same for all latents and radii.
         regions: also count regions, which takes longest.
         rng: a seed or a `numpy.random.Generator`.
-        budget: as in `local_complexity`, for each call of it.
+        budget: as in `local_complexity`, for each call of it. Ctrl-C ends the table early, with a ``stop_reason``.
         threads: as in `local_complexity`.
         progress: show a progress bar on stderr.
 
@@ -67,37 +67,42 @@ def complexity(
     generator = np.random.default_rng(rng)
     drawn = {(p, k): random_frame(e, p, generator) for p in dims or (min(20, e),) for k in range(frames)}
     parts: dict[str, list[Array]] = {name: [] for name in COLUMNS}
-    n = len(latents)
-    with tqdm(total=len(drawn) * len(radii), disable=not progress, desc="compare", unit=" settings") as bar:
-        for (p, k), frame in drawn.items():
-            for radius in radii:
-                common: dict[str, Any] = {"radius": radius, "frame": frame, "budget": budget, "threads": threads}
-                vertices = local_complexity(network, latents, kind="vertices", **common)
-                crossing = local_complexity(network, latents, kind="crossing", **common)
-                columns = {
-                    "latent": np.arange(n),
-                    "radius": np.full(n, float(radius)),
-                    "dim": np.full(n, p),
-                    "frame": np.full(n, k),
-                    "vertices": vertices.values,
-                    "crossing": crossing.values,
-                    "regions": np.full(n, -1),
-                    "complete": crossing.complete,
-                    "estimate": np.full(n, np.nan),
+    n, stopped = len(latents), ""
+    settings = [(p, k, frame, radius) for (p, k), frame in drawn.items() for radius in radii]
+    with tqdm(total=len(settings), disable=not progress, desc="compare", unit=" settings") as bar:
+        for p, k, frame, radius in settings:
+            if stopped:
+                break
+            common: dict[str, Any] = {"radius": radius, "frame": frame, "budget": budget, "threads": threads}
+            vertices = local_complexity(network, latents, kind="vertices", **common)
+            crossing = local_complexity(network, latents, kind="crossing", **common)
+            columns = {
+                "latent": np.arange(n),
+                "radius": np.full(n, float(radius)),
+                "dim": np.full(n, p),
+                "frame": np.full(n, k),
+                "vertices": vertices.values,
+                "crossing": crossing.values,
+                "regions": np.full(n, -1),
+                "complete": crossing.complete,
+                "estimate": np.full(n, np.nan),
+            }
+            if regions:
+                found = local_complexity(network, latents, kind="regions", rng=generator, **common)
+                columns |= {
+                    "regions": found.values,
+                    "complete": crossing.complete & found.complete,
+                    "estimate": found.estimate,
                 }
-                if regions:
-                    found = local_complexity(network, latents, kind="regions", rng=generator, **common)
-                    columns |= {
-                        "regions": found.values,
-                        "complete": crossing.complete & found.complete,
-                        "estimate": found.estimate,
-                    }
-                for name, column in columns.items():
-                    parts[name].append(column)
-                bar.update(1)
+                stopped = "interrupted" if found.stop_reason == "interrupted" else ""
+            for name, column in columns.items():
+                parts[name].append(column)
+            if "interrupted" in (vertices.stop_reason, crossing.stop_reason):
+                stopped = "interrupted"
+            bar.update(1)
     table = frozen({name: np.concatenate(columns) for name, columns in parts.items()})
-    result = Comparison("vertex sign changes with crossing units", table, "crossing", "vertices", None)
-    if result.worst < 0 or not result.errors[result.worst]:
+    result = Comparison("vertex sign changes with crossing units", table, "crossing", "vertices", None, stopped)
+    if stopped or result.worst < 0 or not result.errors[result.worst]:
         return result
     row = result.row(result.worst)
     ball = L1Ball(latents[row["latent"]], row["radius"], drawn[row["dim"], row["frame"]])

@@ -24,6 +24,7 @@ class Comparison:
     exact: str
     estimate: str
     witness: Any
+    stop_reason: str = ""  # why rows are missing, if they are
 
     @property
     def errors(self) -> Array:

@@ -76,8 +76,9 @@ class Counter:
         # Products are small: what BLAS would gain by threads of its own, ours have already.
         alone = ThreadpoolController().limit(limits=1, user_api="blas") if count > 1 else nullcontext()
         with alone, ThreadPoolExecutor(count, "splinegeo") as pool:
-            running: set[Future[None]] = {pool.submit(one, i) for i in range(len(balls))}
+            running: set[Future[None]] = set()
             try:
+                running = {pool.submit(one, i) for i in range(len(balls))}
                 while running:
                     finished, running = wait(running, timeout=0.05, return_when=FIRST_EXCEPTION)
                     for future in finished:

@@ -51,7 +51,7 @@ class Witness:
 def find_witness(net: SplineNetwork, ball: L1Ball, stop: Callable[[], bool] = lambda: False) -> Witness | None:
     """What the estimate misses in a ball, in as few dimensions as possible; None if it misses nothing.
 
-    ``stop()`` ends the search for a smaller one, and the search as a whole while nothing was found.
+    ``stop()`` ends the search for a smaller one, or with None the search for points on either side.
     """
     folder = Folder(net)
     frame = ball.frame
@@ -68,7 +68,7 @@ def find_witness(net: SplineNetwork, ball: L1Ball, stop: Callable[[], bool] = la
             column += 1
     bits, seen, crossing, walked = missed
     for bit in bits:
-        points = _both_sides(walked, int(bit))
+        points = _both_sides(walked, int(bit), stop)
         if points is not None:
             above, below = (ball.center + ball.radius * (frame @ v) for v in points)
             unit = net.unit_name(int(net.breakpoint_units[bit]))
@@ -88,13 +88,13 @@ def _missed(
     return np.setdiff1d(crossing, seen), len(seen), len(crossing), ball
 
 
-def _both_sides(ball: Ball, bit: int) -> tuple[Array, Array] | None:
+def _both_sides(ball: Ball, bit: int, stop: Callable[[], bool]) -> tuple[Array, Array] | None:
     """Points (P,) of the unit ball on either side of a breakpoint, if floats can tell them apart."""
     hinge = int(np.nonzero(ball.live.breakpoints == bit)[0][0])
     level = ball.live.levels[np.searchsorted(ball.live.levels, hinge, "right") - 1]
     sides: dict[int, Any] = {}
     stack = [ball.start()]
-    while stack:
+    while stack and not stop():
         batch = stack.pop()
         if batch.k < level:
             stack += ball.pieces(ball.split(batch))

@@ -60,6 +60,21 @@ def test_brute_force_in_space(family: str) -> None:
         assert count(net, small, "crossing") == oracle.crossing, ball
 
 
+@pytest.mark.parametrize("radius", [1e-13, 1e-10, 1e-6, 1e-2])
+def test_balls_of_any_size_on_and_beside_kinks(radius: float) -> None:
+    for seed in range(6):
+        rng = np.random.default_rng([seed, 9])
+        widths = (int(rng.integers(2, 6)), *rng.integers(4, 30, rng.integers(1, 4)).tolist(), 2)
+        net = mlp(*zip(*gaussian(rng, widths), strict=True))
+        z, (weight, bias) = rng.normal(size=widths[0]), (net.nodes[1].weight, net.nodes[1].bias)  # type: ignore[attr-defined]
+        for two in (weight[:1], weight[:2]):  # a point on one kink, and one on two
+            b = bias[: len(two)] - (radius / 3 if seed % 2 else 0)
+            on = z - np.linalg.lstsq(two, two @ z + b, rcond=None)[0]
+            ball = sg.L1Ball(on, radius, dim=2, rng=seed)
+            part = sg.partition(net, ball.polygon, ball.slice, threads=1)
+            assert count(net, ball, "regions") == part.n_regions, ball
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("family", ["generic", "ternary", "bias_free", "duplicated", "quarter", "residual"])
