@@ -26,6 +26,8 @@ from splinegeo._errors import (
 )
 
 if TYPE_CHECKING:
+    from splinegeo.balls import L1Ball
+    from splinegeo.complexity import LocalComplexity, local_complexity
     from splinegeo.domains import Box, Polygon, Slice
     from splinegeo.io import FileAccessError, load, load_network, save, save_network
     from splinegeo.networks import SplineNetwork, capture
@@ -54,8 +56,10 @@ __all__ = [
     "stream",
     "summarise",
     "estimate_regions",
+    "local_complexity",
     "Box",
     "Polygon",
+    "L1Ball",
     "Slice",
     "Budget",
     "Reduction",
@@ -71,6 +75,7 @@ __all__ = [
     "Histogram",
     "Moments",
     "RegionEstimate",
+    "LocalComplexity",
     "save",
     "load",
     "save_network",
@@ -95,6 +100,9 @@ _HOMES = {
     "Box": "splinegeo.domains",
     "Polygon": "splinegeo.domains",
     "Slice": "splinegeo.domains",
+    "L1Ball": "splinegeo.balls",
+    "local_complexity": "splinegeo.complexity",
+    "LocalComplexity": "splinegeo.complexity",
     "Budget": "splinegeo.partition",
     "Partition": "splinegeo.partition",
     "Reduction": "splinegeo.partition",
@@ -120,7 +128,18 @@ _HOMES = {
     "load_network": "splinegeo.io",
     "FileAccessError": "splinegeo.io",
 }
-_SUBPACKAGES = ("descriptors", "domains", "io", "networks", "partition", "plot", "streaming")
+_SUBPACKAGES = (
+    "balls",
+    "compare",
+    "complexity",
+    "descriptors",
+    "domains",
+    "io",
+    "networks",
+    "partition",
+    "plot",
+    "streaming",
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -183,6 +183,60 @@ def summarise(
 
 
 @app.command()
+def complexity(
+    model: _Model,
+    latents: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Latents to look at: an (n, E) array, .npy or text.")
+    ] = None,
+    random: Annotated[int | None, typer.Option(min=1, metavar="N", help="Or so many from a normal law.")] = None,
+    radius: Annotated[
+        list[float] | None, typer.Option(help="Of the l1 balls, 0.1 by default; may be repeated.")
+    ] = None,
+    dim: Annotated[int | None, typer.Option(min=1, help="P, the dimension of the balls; 20 or E by default.")] = None,
+    kind: Annotated[
+        str, typer.Option(help="regions and crossing are exact, vertices is the published estimate; or all.")
+    ] = "regions",
+    frame: Annotated[str | None, typer.Option(metavar="FILE", help="Directions of the balls: an (E, P) array.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the frame that is drawn otherwise.")] = 0,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the values to this .csv or .npz.")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="With --kind all: draw the three forms over the radius.")] = None,
+    threads: _Threads = None,
+    max_regions: Annotated[int | None, typer.Option(min=1, help="Stop at so many regions in a ball.")] = None,
+    max_seconds: Annotated[float | None, typer.Option(min=0, help="Stop each count after this many seconds.")] = None,
+    quiet: _Quiet = False,
+) -> None:
+    """Count the regions, or the units that cross, in l1 balls around latents: their local complexity.
+
+    Ctrl-C stops the work and keeps what is counted; beyond --max-regions and --max-seconds values are lower bounds.
+    """
+    from splinegeo.cli import inputs
+    from splinegeo.cli.complexity import KINDS, read_latents, run_complexity
+
+    if kind not in KINDS:
+        raise inputs.UsageError(f"--kind {kind!r} must be one of {', '.join(KINDS)}")
+    _log_to_stderr(quiet)
+    inputs.check_outputs(output, plot)
+    net = inputs.read_model(model)
+    interrupted = run_complexity(
+        net,
+        read_latents(latents, random, net, seed),
+        kind=kind,
+        radii=radius or [0.1],
+        dim=dim,
+        frame=frame,
+        seed=seed,
+        limits={"regions": max_regions, "seconds": max_seconds},
+        threads=threads,
+        progress=not quiet,
+        output=output,
+        picture=plot,
+    )
+    raise typer.Exit(_INTERRUPTED if interrupted else 0)
+
+
+@app.command()
 def info(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="What `splinegeo partition` or `summarise` saved.")],
 ) -> None:

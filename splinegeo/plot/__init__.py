@@ -1,4 +1,4 @@
-"""Pictures of a partition: Axes in, Axes out.
+"""Pictures of partitions and comparisons: Axes in, Axes out.
 
 Matplotlib is imported when a plotting function is first looked up, not before: `import splinegeo` stays light, and
 `splinegeo.plot.svg` works without it.
@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from splinegeo.plot.boundary import plot_decision_boundary
+    from splinegeo.plot.complexity import plot_comparison, plot_complexity
     from splinegeo.plot.histogram import plot_histogram
     from splinegeo.plot.image import plot_image
     from splinegeo.plot.raster import plot_raster
     from splinegeo.plot.regions import plot_partition
 
 _HOME = {
+    "plot_comparison": "complexity",
+    "plot_complexity": "complexity",
     "plot_decision_boundary": "boundary",
     "plot_histogram": "histogram",
     "plot_image": "image",
@@ -24,7 +27,15 @@ _HOME = {
     "plot_raster": "raster",
 }
 
-__all__ = ["plot_decision_boundary", "plot_histogram", "plot_image", "plot_partition", "plot_raster"]
+__all__ = [
+    "plot_comparison",
+    "plot_complexity",
+    "plot_decision_boundary",
+    "plot_histogram",
+    "plot_image",
+    "plot_partition",
+    "plot_raster",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,116 @@
+"""Exact rows of hinges in a cell, and exact answers to what floating point leaves open about it."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from splinegeo._types import Array
+from splinegeo.complexity import cells
+from splinegeo.complexity.fold import Folder, Live
+from splinegeo.complexity.rationals import Row, proportional, satisfiable
+from splinegeo.networks.graph import Input, Knot
+from splinegeo.partition.exact import ExactNetwork, Value
+
+MOST_PREFIXES = 32  # patterns whose values are kept
+
+
+class _Scaling(NamedTuple):
+    """What `ExactNetwork` reads of a frame: z = center + basis @ (centre + scale * v)."""
+
+    centre: tuple[float, ...]
+    scale: tuple[float, ...]
+
+
+class Judge:
+    """Exact arithmetic on a network over one ball. For one thread."""
+
+    def __init__(self, folder: Folder, live: Live, center: Array, radius: float, frame: Array) -> None:
+        scaling: Any = _Scaling((0.0,) * live.dim, (radius,) * live.dim)
+        self.exact = ExactNetwork(folder.network, center, frame, scaling)
+        self.live, self._folder = live, folder
+        self._coordinates = [tuple(int(i == j) for j in range(live.dim + 1)) for i in range(live.dim)]
+        self._one = tuple(int(j == live.dim) for j in range(live.dim + 1))
+        self._members: dict[int, list[tuple[int, int, int]]] = {}
+        for hinge, (node, unit, which) in enumerate(live.places.tolist()):
+            self._members.setdefault(node, []).append((unit, which, hinge))
+        self._known = self._known_pieces()
+        self._prefixes: OrderedDict[tuple[int, bytes], dict[int, Value]] = OrderedDict()
+        self.questions = 0
+
+    def _known_pieces(self) -> dict[int, list[int]]:
+        network = self.exact.network
+        above = np.zeros(network.n_breakpoints, np.int64)
+        above[self.live.active] = 1
+        known, first = {}, 0
+        for i in network.knots:
+            node = network.nodes[i]
+            assert isinstance(node, Knot)
+            passed = above[first : first + node.breakpoints.size].reshape(node.breakpoints.shape)
+            first += node.breakpoints.size
+            # Breakpoints between equal slopes have no bit; those below an active one are passed all the same.
+            known[i] = (passed * np.arange(1, passed.shape[1] + 1)).max(1, initial=0).tolist()
+        return known
+
+    def row(self, hinge: int, state: Array) -> Row:
+        """The pre-activation of a hinge in a cell with this state, as integers, up to a positive factor."""
+        node, unit, which = self.live.places[hinge].tolist()
+        level = int(np.searchsorted(self.live.levels, hinge, "right")) - 1
+        source = self.exact.network.nodes[node].inputs[0]
+        value = self._values(level, state)[source]
+        return self.exact.above_one(node, unit, which, Value([value.rows[unit]], value.e), self._one)
+
+    def _values(self, level: int, state: Array) -> dict[int, Value]:
+        """Values of the nodes before the knot of a level under the sides of the hinges below it."""
+        below = int(self.live.levels[level])
+        key = (level, (state[:below] > 0).tobytes())
+        if key in self._prefixes:
+            self._prefixes.move_to_end(key)
+            return self._prefixes[key]
+        values = dict(self._values(level - 1, state)) if level else {}
+        for i in self._folder.order:
+            if i >= self.live.places[below, 0]:
+                break
+            if i in values:
+                continue
+            node = self.exact.network.nodes[i]
+            x = [values[k] for k in node.inputs]
+            if isinstance(node, Input):
+                values[i] = self.exact.latent(self._coordinates, self._one)
+            elif isinstance(node, Knot):
+                values[i] = self.exact.knot(i, x[0], self._pieces(i, state), self._one)
+            else:
+                values[i] = self.exact.apply(i, x, self._one)
+        self._prefixes[key] = values
+        if len(self._prefixes) > MOST_PREFIXES:
+            self._prefixes.popitem(last=False)
+        return values
+
+    def _pieces(self, node: int, state: Array) -> list[int]:
+        pieces = list(self._known[node])
+        for unit, which, hinge in self._members.get(node, ()):
+            if state[hinge] > 0:
+                pieces[unit] = max(pieces[unit], which + 1)
+        return pieces
+
+    def settle(self, hinge: int, state: Array, rows: Array, errors: Array, scales: Array, found: Array) -> None:
+        """Replace OPEN in found (2,), below and above a hinge in a cell, by the exact answer; see `cells.look`."""
+        self.questions += 1
+        mine = self.row(hinge, state)
+        if not any(mine):
+            found[:] = cells.NO
+            return
+        walls = [j for j in range(hinge) if abs(state[j]) == 2]
+        signed = [[v if state[j] > 0 else -v for v in self.row(j, state)] for j in walls]
+        for row in signed:
+            same = proportional(row, mine)
+            if same:
+                found[:] = (cells.NO, cells.YES) if same > 0 else (cells.YES, cells.NO)
+                return
+        for side in np.nonzero(found == cells.OPEN)[0]:
+            basis = np.empty(hinge + 2, np.int64)
+            size = cells.final_basis(rows, errors, scales, state, side == 1, hinge, basis)
+            last = mine if side else [-v for v in mine]
+            found[side] = cells.YES if satisfiable([*signed, last], basis[:size].tolist()) else cells.NO
