@@ -120,7 +120,7 @@ _HOMES = {
     "load_network": "splinegeo.io",
     "FileAccessError": "splinegeo.io",
 }
-_SUBPACKAGES = ("descriptors", "domains", "io", "networks", "partition", "plot", "streaming")
+_SUBPACKAGES = ("descriptors", "domains", "io", "jacobian", "networks", "partition", "plot", "streaming")
 
 
 def __getattr__(name: str) -> Any:
