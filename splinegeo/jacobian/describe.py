@@ -107,8 +107,8 @@ def descriptors(
             elsewhere. "float32" is the reference, "bfloat16" is for ranking only.
         chunk_size: products at once; "auto" as many as ``memory_limit`` allows.
         memory_limit: bytes at work at once beside the model; by default 192 MiB, or 60 % of what is free on a GPU.
-        rtol: singular values above rtol times the largest one count as non-zero. By default max(P or D, E) · 2^-52 in
-            float64, 32 · 2^-23 otherwise.
+        rtol: singular values above rtol times the largest one count as non-zero. By default max(32, P or D, E) · 2^-52
+            in float64, 32 · 2^-23 otherwise.
         knots: also tell how far each latent is from the nearest knot, for a model that is piecewise linear. What the
             Jacobian says holds that far around the latent.
         seconds: stop after this time; the result then has the latents done so far.

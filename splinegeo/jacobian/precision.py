@@ -33,11 +33,12 @@ class Precision:
     def rank_rtol(self, shape: tuple[int, int]) -> float:
         """The part of the largest singular value below which one of a matrix of that shape is rounding.
 
-        NumPy's rule in float64. In float32, where that rule would throw away real ones, 32 eps: the error of a product
-        of many layers. TF32 and bfloat16 keep the threshold of float32: their rounding is so coarse that real singular
-        values lie below it, and a ψ without them is further off than one that has them wrong.
+        In float64 NumPy's rule, max(shape) eps, and 32 eps at least: products of many layers are further off than those
+        of one matrix. In float32, where that rule would throw away real ones, 32 eps. TF32 and bfloat16 keep the
+        threshold of float32: their rounding is so coarse that real singular values lie below it, and a ψ without them
+        is further off than one that has them wrong.
         """
-        return max(shape) * 2.0**-52 if self.dtype == torch.float64 else 32 * 2.0**-23
+        return max(32, *shape) * 2.0**-52 if self.dtype == torch.float64 else 32 * 2.0**-23
 
     def noise(self) -> float:
         """The part of the largest singular value that rounding may make up: 32 eps of the products."""

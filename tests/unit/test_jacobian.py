@@ -149,9 +149,7 @@ def test_one_latent_at_a_time_is_the_same(case):
     for k in range(len(z)):
         alone = descriptors(net, z[k : k + 1], projection=None)
         largest = together.singular_values[k, 0]
-        np.testing.assert_allclose(
-            alone.singular_values[0], together.singular_values[k], rtol=0, atol=1e-13 * largest
-        )
+        np.testing.assert_allclose(alone.singular_values[0], together.singular_values[k], rtol=0, atol=1e-13 * largest)
 
 
 def test_a_projection_with_all_rows_is_none():
@@ -216,6 +214,15 @@ def test_under_inference_mode_and_no_grad():
             made = nn.Sequential(*net)
             np.testing.assert_array_equal(jacobians(made, z.clone()), expected)
             np.testing.assert_array_equal(jacobians(made, z.clone(), mode="reverse").shape, expected.shape)
+
+
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
+def test_a_closure_over_parameters(mode):
+    net, z = smooth_net(), gaussian(3, 6)
+    found = jacobians(lambda v: net(2 * v), z, mode=mode)
+    np.testing.assert_allclose(found, 2 * autograd(net, 2 * z), rtol=0, atol=1e-13)
+    assert all(p.grad is None for p in net.parameters())
+    descriptors(lambda v: net(2 * v), z, projection=None, mode=mode)
 
 
 # -- projection --------------------------------------------------------------------------------------------------------

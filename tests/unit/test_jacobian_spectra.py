@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy.stats import t as student
 from torch import nn
 
 import splinegeo as sg
@@ -48,7 +49,7 @@ def test_bounds_of_subspace_iteration_hold(spectrum, shape, iterations):
         # one singular value for each: match them in order, greedily, within the bound
         left = list(s)
         for value, error in zip(found.values[0], found.errors[0], strict=True):
-            nearest = min(left, key=lambda x: abs(x - value))  # noqa: B023
+            nearest = min(left, key=lambda x: abs(x - value))
             assert abs(nearest - value) <= error + 1e-12 * s[0]
             left.remove(nearest)
         if found.converged[0]:
@@ -98,16 +99,17 @@ def test_models_without_forward_mode():
 def test_intervals_cover_at_their_rate(shape):
     s = np.geomspace(5, 0.2, 40) * np.random.default_rng(1).uniform(0.9, 1.1, 40)
     model, truth = with_spectrum(s, *shape), np.log(s).sum()
+    n = 100
+    runs = [lanczos_psi(model, zeros(shape[1]), probes=8, level=0.5, rng=seed) for seed in range(n)]
     for level in (0.5, 0.9):
-        covered = [
-            found.low[0] <= truth <= found.high[0]
-            for seed in range(120)
-            for found in [lanczos_psi(model, zeros(shape[1]), probes=8, level=level, rng=seed)]
-        ]
-        # four standard deviations of a binomial below the rate; the share for the quadrature may put it above
-        margin = 4 * np.sqrt(level * (1 - level) / 120)
-        assert np.mean(covered) >= level - margin
-        assert level == 0.9 or np.mean(covered) <= level + margin + 0.1
+        half = np.array([student.ppf(0.5 + level / 2, 7) * r.standard_error[0] + r.bias[0] for r in runs])
+        centre = np.array([r.psi[0] for r in runs])
+        if level == 0.5:
+            np.testing.assert_allclose(half, [(r.high[0] - r.low[0]) / 2 for r in runs])
+        share = (np.abs(centre - truth) <= half).mean()
+        # four standard deviations of a binomial; the share for the quadrature may put it above
+        margin = 4 * np.sqrt(level * (1 - level) / n)
+        assert level - margin <= share <= level + margin + 0.1
 
 
 def test_error_falls_with_probes():
