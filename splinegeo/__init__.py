@@ -120,7 +120,17 @@ _HOMES = {
     "load_network": "splinegeo.io",
     "FileAccessError": "splinegeo.io",
 }
-_SUBPACKAGES = ("descriptors", "domains", "io", "jacobian", "networks", "partition", "plot", "streaming")
+_SUBPACKAGES = (
+    "assess",
+    "descriptors",
+    "domains",
+    "io",
+    "jacobian",
+    "networks",
+    "partition",
+    "plot",
+    "streaming",
+)
 
 
 def __getattr__(name: str) -> Any:

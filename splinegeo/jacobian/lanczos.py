@@ -112,7 +112,8 @@ def _estimate(
     wide = jacobian.shape[0] < jacobian.shape[1]
     apply, adjoint = (jacobian.adjoint, jacobian.apply) if wide else (jacobian.apply, jacobian.adjoint)
     v = torch.from_numpy(signs).to(jacobian.device) / math.sqrt(size)
-    right, left = [v], []
+    right: list[torch.Tensor] = [v]
+    left: list[torch.Tensor] = []
     alpha, beta = np.zeros((probes, max_steps)), np.zeros((probes, max_steps))
     means: list[float] = []
     changes: list[float] = []

@@ -1,4 +1,4 @@
-"""Pictures of a partition: Axes in, Axes out.
+"""Pictures of a partition, and of samples with their descriptors: Axes in, Axes out.
 
 Matplotlib is imported when a plotting function is first looked up, not before: `import splinegeo` stays light, and
 `splinegeo.plot.svg` works without it.
@@ -10,19 +10,41 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from splinegeo.plot.assess import (
+        plot_bins,
+        plot_contact_sheet,
+        plot_plane_map,
+        plot_separation,
+        plot_trajectories,
+    )
     from splinegeo.plot.boundary import plot_decision_boundary
     from splinegeo.plot.histogram import plot_histogram
     from splinegeo.plot.image import plot_image
     from splinegeo.plot.regions import plot_partition
 
 _HOME = {
+    "plot_bins": "assess",
+    "plot_contact_sheet": "assess",
     "plot_decision_boundary": "boundary",
     "plot_histogram": "histogram",
     "plot_image": "image",
     "plot_partition": "regions",
+    "plot_plane_map": "assess",
+    "plot_separation": "assess",
+    "plot_trajectories": "assess",
 }
 
-__all__ = ["plot_decision_boundary", "plot_histogram", "plot_image", "plot_partition"]
+__all__ = [
+    "plot_bins",
+    "plot_contact_sheet",
+    "plot_decision_boundary",
+    "plot_histogram",
+    "plot_image",
+    "plot_partition",
+    "plot_plane_map",
+    "plot_separation",
+    "plot_trajectories",
+]
 
 
 def __getattr__(name: str) -> Any:
