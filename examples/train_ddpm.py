@@ -78,7 +78,7 @@ def train(activation: type[nn.Module], points: torch.Tensor, steps: int = 12_000
         loss.backward()
         optimizer.step()
         schedule.step()
-        losses.append(float(loss))
+        losses.append(loss.item())
     print(f"{activation.__name__}: mean squared error of the noise {np.mean(losses[-500:]):.3f}")
     return net
 

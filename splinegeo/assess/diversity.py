@@ -24,7 +24,7 @@ def vendi_score(
     Small q is sensitive to rare samples, q = inf sees the most common kind only.
 
     Args:
-        features: (N, *shape), flattened.
+        features: ``(N, *shape)``, flattened.
         q: order, from 0 to infinity. q = 0 counts the eigenvalues that are not zero.
         kernel: "cosine" similarity, "gaussian" exp(-‖x - y‖² / (2 width²)), or a positive semidefinite matrix (N, N)
             with ones on its diagonal; then features may be None.
@@ -59,7 +59,7 @@ def vendi_by_bin(values: Any, features: Any, n_bins: int = 8, *, q: float = 1.0,
 
     Args:
         values: the descriptor (N,).
-        features: (N, *shape).
+        features: ``(N, *shape)``.
         n_bins: number of bins.
         q: order of the score.
         options: as for `vendi_score`, but for a kernel matrix.

@@ -29,7 +29,7 @@ def plane_grid(latents: Any, size: int = 64, *, margin: float = 0.25) -> PlaneGr
     ``margin`` times its extent beyond them on every side.
 
     Args:
-        latents: (3, *shape).
+        latents: ``(3, *shape)``.
         size: points along each side, at least 2.
         margin: at least 0.
 

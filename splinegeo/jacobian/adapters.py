@@ -74,7 +74,7 @@ class Denoiser(nn.Module):
         self.train(unet.training)
 
     def forward(self, z: torch.Tensor, t: int) -> torch.Tensor:
-        """What the UNet predicts at z (n, *shape) and step t."""
+        """What the UNet predicts at z ``(n, *shape)`` and step t."""
         arguments = {}
         for name in self._names:
             value = getattr(self, f"conditioning_{name}")

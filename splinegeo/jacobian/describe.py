@@ -97,8 +97,8 @@ def descriptors(
     The model is left as it is: not cast, not moved, no mode, buffer, gradient or random state changed.
 
     Args:
-        model: a module or a function (n, *shape) -> (n, *output) that maps each sample by itself, in eval mode.
-        z: latents (N, *shape), floats.
+        model: a module or a function ``(n, *shape)`` -> ``(n, *output)`` that maps each sample by itself, in eval mode.
+        z: latents ``(N, *shape)``, floats.
         projection: W J instead of J, with W a random orthonormal matrix of so many rows (``rng`` says which), or the
             matrix (P, D) given. None, or at least D rows, for the full Jacobian.
         rng: seed or generator of the projection.
@@ -182,7 +182,7 @@ def jacobians(
     memory_limit: int | None = None,
     progress: bool = False,
 ) -> Array:
-    """Jacobians (N, D, E) of ``model`` at latents ``z`` (N, *shape), or W J (N, P, E); outputs and latents flattened.
+    """Jacobians (N, D, E) of ``model`` at latents ``z`` ``(N, *shape)``, or W J (N, P, E); outputs and latents flattened.
 
     float64 for a computation in float64, float32 otherwise. Arguments and errors are those of `descriptors`.
 

@@ -31,13 +31,13 @@ class KnotDistances:
 def knot_distances(net: Any, z: Any) -> KnotDistances:
     """The distance from each latent to the boundary of its region, where some unit changes its linear piece.
 
-    Within the region pre-activations are affine, so the nearest zero of one of them, |value| / ‖gradient‖, is on the
-    region's boundary, and no knot of the network is closer: what lies beyond another boundary is farther. In float64,
-    not certified: a distance is good to the rounding of a pre-activation.
+    Within the region pre-activations are affine, so the nearest zero of one of them, its size over the norm of its
+    gradient, is on the region's boundary, and no knot of the network is closer: what lies beyond another boundary is
+    farther. In float64, not certified: a distance is good to the rounding of a pre-activation.
 
     Args:
         net: a piecewise-linear module, or a `SplineNetwork`.
-        z: latents (N, *shape).
+        z: latents ``(N, *shape)``.
 
     Raises:
         NotPiecewiseLinear: the network is smooth; and what `splinegeo.capture` raises.

@@ -64,7 +64,7 @@ def lanczos_psi(
 
     Args:
         model: as in `descriptors`.
-        z: latents (N, *shape).
+        z: latents ``(N, *shape)``.
         probes: random vectors, at least 2; the interval narrows with their root.
         max_steps: Lanczos steps at most; each takes one product with J and one with Jᵀ a probe.
         level: of the confidence interval.

@@ -57,7 +57,7 @@ def leading_singular_values(
 
     Args:
         model: as in `descriptors`.
-        z: latents (N, *shape).
+        z: latents ``(N, *shape)``.
         k: number of singular values, at most min(D, E).
         rtol: iterate until the errors are at most this part of the largest value.
         oversample: further vectors, which make it converge faster.

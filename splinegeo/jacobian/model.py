@@ -32,7 +32,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 class PureModel:
-    """``model`` as a function (n, *shape) -> (n, D) that leaves it as it was.
+    """``model`` as a function ``(n, *shape)`` -> (n, D) that leaves it as it was.
 
     Parameters are copied only where the precision asks for another type; autograd never sees them, so nothing of their
     derivatives is computed or stored. A function that is not an ``nn.Module`` is called as it is.
@@ -75,7 +75,7 @@ class PureModel:
         return tensor.to(self.precision.dtype) if tensor.is_floating_point() else tensor
 
     def __call__(self, z: torch.Tensor) -> torch.Tensor:
-        """Outputs (n, D) at latents (n, *shape); takes part in autograd and in torch.func."""
+        """Outputs (n, D) at latents ``(n, *shape)``; takes part in autograd and in torch.func."""
         if isinstance(self.model, nn.Module):
             y = torch.func.functional_call(self.model, self._state, (z,))
         else:

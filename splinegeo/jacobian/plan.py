@@ -274,7 +274,7 @@ def estimate_cost(
 
 
 def as_latents(call: str, z: Any) -> torch.Tensor:
-    """``z`` as a real, finite tensor (N, *shape) with N >= 1.
+    """``z`` as a real, finite tensor ``(N, *shape)`` with N >= 1.
 
     Raises:
         WrongType: integers, complex numbers or no array at all.

@@ -17,7 +17,7 @@ class ForwardModeUnsupported(Exception):
 
 
 class Products:
-    """J V and Jᵀ U at latents z (B, *shape), J (B, D, E) the Jacobian of each, for all vectors given at once.
+    """J V and Jᵀ U at latents z ``(B, *shape)``, J (B, D, E) the Jacobian of each, for all vectors given at once.
 
     Products with J push tangents forward beside one pass of the model; products with Jᵀ pull cotangents back through
     the graph of one pass, which is kept for the next. Samples of a batch do not meet, so one pass serves B of them.

@@ -121,7 +121,7 @@ class DiffusionStep(nn.Module):
         self.register_buffer("noise", None if noise is None else noise.detach().clone())
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
-        """z_s of z = z_t (n, *shape)."""
+        """z_s of z = z_t ``(n, *shape)``."""
         p_z, p_m = self.predict
         q_z, q_x, q_c = self.combine
         m = self.denoiser(z, self.t)

@@ -92,7 +92,7 @@ def plot_contact_sheet(
     style: dict[str, Any] = {"cmap": "gray", "vmin": low, "vmax": high, "interpolation": "nearest", **kwargs}
     ax.imshow(_sheet(shown, columns), **style)
     ax.set_axis_off()
-    ax.set_title(title)
+    ax.set_title(title, fontsize="medium")
     return ax
 
 
@@ -152,7 +152,9 @@ def plot_separation(
         ax.stairs(heights, edges, **{"color": color, "linewidth": 1.5, "label": text, **kwargs})
     ax.set_xlabel(label)
     ax.set_ylabel("density")
-    ax.legend(frameon=False)
+    ax.margins(y=0.12 + 0.08 * len(groups))  # room for the legend above the bars
+    ax.set_ylim(bottom=0)
+    ax.legend(frameon=False, loc="upper left", ncols=1)
     ax.spines[["top", "right"]].set_visible(False)
     return ax
 
