@@ -182,9 +182,9 @@ def jacobians(
     memory_limit: int | None = None,
     progress: bool = False,
 ) -> Array:
-    """Jacobians (N, D, E) of ``model`` at latents ``z`` ``(N, *shape)``, or W J (N, P, E); outputs and latents flattened.
+    """Jacobians (N, D, E) of ``model`` at latents ``z`` ``(N, *shape)``, or W J (N, P, E).
 
-    float64 for a computation in float64, float32 otherwise. Arguments and errors are those of `descriptors`.
+    Outputs and latents are flattened. float64 for a computation in float64, float32 otherwise. Arguments and errors are those of `descriptors`.
 
     >>> jacobians(lambda z: z**2, torch.tensor([[1.0, 2.0]])).tolist()
     [[[2.0, 0.0], [0.0, 4.0]]]

@@ -20,7 +20,6 @@ _log = logging.getLogger("splinegeo")
 # Backward nodes of functions that are constant between jumps: autograd gives them the derivative 0 without a word.
 _STEPS = {"RoundBackward", "FloorBackward", "CeilBackward", "TruncBackward", "SignBackward", "HeavisideBackward"}
 _RANDOM = (nn.modules.dropout._DropoutNd, nn.RReLU)
-_RUNNING = (nn.modules.batchnorm._NormBase,)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -183,7 +182,7 @@ def _refuse_training(call: str, name: str, module: nn.Module) -> None:
                 f"{call}: {name} is in training mode, where {path or name!r} ({kind}) draws random numbers; "
                 f"call .eval()"
             )
-        if isinstance(layer, _RUNNING) and (layer.track_running_stats or isinstance(layer, nn.BatchNorm1d)):
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm):
             raise InvalidArgument(
                 f"{call}: {name} is in training mode, where {path or name!r} ({kind}) mixes the samples of a batch; "
                 f"call .eval()"

@@ -53,7 +53,7 @@ def interior(part: sg.Partition, net: nn.Module) -> np.ndarray:
 
 
 @given(modules(), st.sampled_from(["forward", "reverse"]))
-@settings(max_examples=15)
+@settings(max_examples=10)
 def test_psi_and_nu_of_every_region(net: nn.Sequential, mode: str) -> None:
     part = sg.partition(net, sg.Box([-2, -2], [2, 2]))
     chosen = interior(part, net)
@@ -65,7 +65,7 @@ def test_psi_and_nu_of_every_region(net: nn.Sequential, mode: str) -> None:
 
 
 @given(modules(n_in=4), st.integers(0, 1000))
-@settings(max_examples=8)
+@settings(max_examples=5)
 def test_maps_on_a_plane(net: nn.Sequential, seed: int) -> None:
     """J B = A_ω B in a plane of a larger latent space, and ψ of the restriction."""
     rng = np.random.default_rng(seed)
@@ -83,7 +83,7 @@ def test_maps_on_a_plane(net: nn.Sequential, seed: int) -> None:
 
 
 @given(modules(n_in=2))
-@settings(max_examples=8)
+@settings(max_examples=5)
 def test_behind_a_smooth_clamp(net: nn.Sequential) -> None:
     """A = A_ω diag(1 - tanh²(z / 3)), with A_ω from the exact partition of the rest."""
     part = sg.partition(net, sg.Box([-2.5, -2.5], [2.5, 2.5]))
