@@ -184,7 +184,8 @@ def jacobians(
 ) -> Array:
     """Jacobians (N, D, E) of ``model`` at latents ``z`` ``(N, *shape)``, or W J (N, P, E).
 
-    Outputs and latents are flattened. float64 for a computation in float64, float32 otherwise. Arguments and errors are those of `descriptors`.
+    Outputs and latents are flattened. float64 for a computation in float64, float32 otherwise. Arguments and errors are
+    those of `descriptors`.
 
     >>> jacobians(lambda z: z**2, torch.tensor([[1.0, 2.0]])).tolist()
     [[[2.0, 0.0], [0.0, 4.0]]]

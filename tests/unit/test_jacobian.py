@@ -131,11 +131,12 @@ def test_jacobians_are_those_of_autograd(case, mode, chunk_size):
 
 
 @pytest.mark.parametrize("mode", ["forward", "reverse"])
-def test_projected_is_w_times_j(case, mode):
+@pytest.mark.parametrize("chunk_size", ["auto", 3])
+def test_projected_is_w_times_j(case, mode, chunk_size):
     net, z = case
     full = autograd(net, z)
     w = orthonormal_rows(4, full.shape[1], rng=3)
-    found = jacobians(net, z, projection=4, rng=3, mode=mode)
+    found = jacobians(net, z, projection=4, rng=3, mode=mode, chunk_size=chunk_size)
     np.testing.assert_allclose(found, w @ full, rtol=0, atol=1e-12 * np.abs(full).max())
     np.testing.assert_allclose(found, jacobians(net, z, projection=w, mode=mode), rtol=0, atol=1e-13)
     described = descriptors(net, z, projection=4, rng=3, mode=mode)
@@ -263,6 +264,23 @@ def test_model_and_global_state_are_as_before():
     assert z.grad is None
     assert torch.equal(rng, torch.get_rng_state())
     assert (torch.is_grad_enabled(), torch.backends.cuda.matmul.allow_tf32) == (grad, flags)
+
+
+def test_buffers_that_a_pass_writes_to_are_as_before():
+    class Counting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("passes", torch.zeros(()))
+
+        def forward(self, z):
+            self.passes.add_(1)
+            self.last_input = z
+            return torch.tanh(z)
+
+    net = Counting().eval()
+    descriptors(net, torch.randn(3, 4), mode="reverse")
+    assert net.passes == 0
+    assert not hasattr(net, "last_input")
 
 
 def test_flags_come_back_after_an_error():
