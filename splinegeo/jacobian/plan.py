@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -26,7 +27,7 @@ _log = logging.getLogger("splinegeo")
 CPU_LIMIT = 192 * 2**20  # bytes at work by default: chunks of it are as fast as larger ones on a CPU
 GPU_SHARE = 0.6  # of what is free
 ROOM = 1.5  # workspaces inside operations, which the probe does not see
-TIMED_ROWS = 64  # from so many products on, one more is worth knowing the time
+TIMED_CHUNKS = 10  # from so many chunks on, one more is worth knowing the time
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,12 @@ class Cost:
     chunk_size: int  # products at once
     flops: float  # in all, two a multiply-add, convolutions and matrix products only
     memory: int  # bytes at work at once, beside the model
-    seconds: float | None  # one product at a time; chunks are faster. None for few products, which are not timed
+    seconds: float | None  # from the time of one chunk; None where so few are needed that none was timed
     precision: str
     device: str
 
     def __repr__(self) -> str:
-        took = "" if self.seconds is None else f", at most about {self.seconds:.3g} s"
+        took = "" if self.seconds is None else f", about {self.seconds:.2g} s"
         return (
             f"<Cost {self.latents:,} latents x {self.products:,} {self.mode} products, {self.flops / 1e12:.3g} TFLOP, "
             f"{self.memory / 2**20:,.0f} MiB at work{took}; {self.precision} on {self.device}>"
@@ -110,9 +111,10 @@ class Plan:
         """Products for each latent."""
         return self.shape[1] if self.mode == "forward" else self.shape[0]
 
-    def cost(self) -> Cost:
-        """What it takes."""
+    def cost(self, timed: bool = False) -> Cost:
+        """What it takes; with the seconds where there are many chunks, or where they are asked for."""
         n, count = self.n_products, len(self.z)
+        chunks = math.ceil(count / self.batch) * math.ceil(n / self.chunk)
         memory = self.batch * (self.base_bytes + self.chunk * self.row_bytes)
         return Cost(
             self.mode,
@@ -121,7 +123,7 @@ class Plan:
             self.batch * self.chunk,
             float(count) * (self.base_flops + n * self.row_flops),
             int(memory),
-            None if self.row_seconds is None else count * n * self.row_seconds,
+            self.seconds() if timed or chunks >= TIMED_CHUNKS else None,
             self.model.precision.name,
             str(self.z.device),
         )
@@ -159,14 +161,19 @@ class Plan:
         out = torch.empty((stop - start, *self.shape), dtype=self.z.dtype, device=self.z.device)
         for first in range(0, self.n_products, self.chunk):
             rows = range(first, min(self.n_products, first + self.chunk))
+            part = self._chunk_of(products, rows, stop - start)
             if self.mode == "reverse":
-                out[:, rows.start : rows.stop] = products.reverse(self._cotangents(rows, stop - start)).transpose(0, 1)
-                continue
-            columns = products.forward(unit_vectors(rows, self.n_latents, stop - start, self.z))  # (K, B, D)
-            if self.projection is not None:
-                columns = columns @ self.projection.T
-            out[:, :, rows.start : rows.stop] = columns.permute(1, 2, 0)
+                out[:, rows.start : rows.stop] = part.transpose(0, 1)
+            else:
+                out[:, :, rows.start : rows.stop] = part.permute(1, 2, 0)
         return out
+
+    def _chunk_of(self, products: Products, rows: range, n: int) -> torch.Tensor:
+        """Rows (K, n, E) of the Jacobians in reverse mode, columns (K, n, D or P) in forward mode."""
+        if self.mode == "reverse":
+            return products.reverse(self._cotangents(rows, n))
+        columns = products.forward(unit_vectors(rows, self.n_latents, n, self.z))
+        return columns if self.projection is None else columns @ self.projection.T
 
     def _cotangents(self, rows: range, n: int) -> torch.Tensor:
         if self.projection is None:
@@ -221,23 +228,26 @@ class Plan:
             else:
                 self.base_bytes, self.base_flops = 0, alone.flops
                 self.row_bytes, self.row_flops = usage.peak_bytes, max(0, usage.flops - alone.flops)
-                self.row_seconds = self._timed(lambda: products.forward(one))
                 return
         _, graph = measure(products.trace)
         one = self._cotangents(range(1), 1)
         _, usage = measure(lambda: products.reverse(one))
         self.base_bytes, self.base_flops = graph.peak_bytes, graph.flops
         self.row_bytes, self.row_flops = usage.peak_bytes, usage.flops
-        self.row_seconds = self._timed(lambda: products.reverse(one))
 
-    def _timed(self, product: Callable[[], Any]) -> float | None:
-        if self.n_products * len(self.z) < TIMED_ROWS:
+    def seconds(self) -> float | None:
+        """How long all of it takes, from the time of one pass and one chunk; None if that does not fit in memory."""
+        n = min(self.batch, len(self.z))
+        products = self.products(0, n)
+        try:
+            with self.model.traceless():
+                trace = _seconds(products.trace, self.z.device) if self.mode == "reverse" else 0.0
+                chunk = _seconds(lambda: self._chunk_of(products, range(self.chunk), n), self.z.device)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
             return None
-        synchronise(self.z.device)
-        begin = time.perf_counter()
-        product()
-        synchronise(self.z.device)
-        return time.perf_counter() - begin
+        return math.ceil(len(self.z) / self.batch) * (trace + math.ceil(self.n_products / self.chunk) * chunk)
 
     def _refuse_too_large(self) -> None:
         size = self.shape[0] * self.shape[1] * self.z.element_size()
@@ -261,16 +271,16 @@ def estimate_cost(
     chunk_size: int | Literal["auto"] = "auto",
     memory_limit: int | None = None,
 ) -> Cost:
-    """What `descriptors` with the same arguments will take, from one pass and one product on one latent.
+    """What `descriptors` with the same arguments will take, from one product on one latent and the time of one chunk.
 
-    Operations are counted in convolutions and matrix products; seconds are those of one product times their number, so
-    a bound where chunks help. Raises what `descriptors` raises.
+    Operations are counted in convolutions and matrix products. Singular values are not part of it. Raises what
+    `descriptors` raises.
     """
     plan = Plan(
         "estimate_cost", model, z, projection=projection, rng=rng, mode=mode, precision=precision,
         chunk_size=chunk_size, memory_limit=memory_limit,
     )  # fmt: skip
-    return plan.cost()
+    return plan.cost(timed=True)
 
 
 def as_latents(call: str, z: Any) -> torch.Tensor:
@@ -320,6 +330,14 @@ def free_bytes(device: torch.device) -> int:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):  # not every system tells
         return 2**40
+
+
+def _seconds(function: Callable[[], Any], device: torch.device) -> float:
+    synchronise(device)
+    begin = time.perf_counter()
+    function()
+    synchronise(device)
+    return time.perf_counter() - begin
 
 
 def synchronise(device: torch.device) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import time
 
 import numpy as np
 import pytest
@@ -283,7 +284,24 @@ def test_buffers_that_a_pass_writes_to_are_as_before():
     assert not hasattr(net, "last_input")
 
 
+def test_global_flags_come_back():
+    torch.backends.mha.set_fastpath_enabled(True)
+    flags = [(torch.backends.mkldnn.matmul, "fp32_precision"), (torch.backends.cuda.matmul, "fp32_precision")]
+    before = [getattr(owner, name) for owner, name in flags]
+    seen = []
+
+    def model(z):
+        seen.append((torch.backends.mha.get_fastpath_enabled(), *[getattr(owner, name) for owner, name in flags]))
+        return 2 * z
+
+    descriptors(model, torch.ones(2, 3))
+    assert seen[0] == (False, "ieee", "ieee")
+    assert torch.backends.mha.get_fastpath_enabled()
+    assert [getattr(owner, name) for owner, name in flags] == before
+
+
 def test_flags_come_back_after_an_error():
+    torch.backends.mha.set_fastpath_enabled(True)
     before = torch.backends.mha.get_fastpath_enabled()
 
     def fails(z):
@@ -345,6 +363,15 @@ def test_cost_counts_operations():
     assert cost.flops == 4 * (1 + 8) * 2 * 10 * 50
     assert cost.device == "cpu"
     assert "8 reverse products" in repr(cost)
+
+
+def test_seconds_are_of_the_right_size():
+    net, z = smooth_net(30, 60), gaussian(4000, 30)
+    cost = estimate_cost(net, z, projection=None)
+    begin = time.perf_counter()
+    jacobians(net, z)
+    took = time.perf_counter() - begin
+    assert took / 20 < cost.seconds < took * 20  # other work on the machine may slow either
 
 
 def test_out_of_memory_takes_smaller_chunks(monkeypatch, caplog):
