@@ -27,6 +27,7 @@ _log = logging.getLogger("splinegeo")
 CPU_LIMIT = 192 * 2**20  # bytes at work by default: chunks of it are as fast as larger ones on a CPU
 GPU_SHARE = 0.6  # of what is free
 ROOM = 1.5  # workspaces inside operations, which the probe does not see
+SMALL = 16 * 2**20  # bytes of two products so few that a second probe is worth it
 TIMED_CHUNKS = 10  # from so many chunks on, one more is worth knowing the time
 
 
@@ -228,6 +229,12 @@ class Plan:
             else:
                 self.base_bytes, self.base_flops = 0, alone.flops
                 self.row_bytes, self.row_flops = usage.peak_bytes, max(0, usage.flops - alone.flops)
+                if 2 * usage.peak_bytes < SMALL and self.n_products > 1:
+                    # two at once tell what belongs to the pass and what to each tangent
+                    two = unit_vectors(range(2), self.n_latents, 1, self.z)
+                    _, both = measure(lambda: products.forward(two))
+                    self.row_bytes = max(both.peak_bytes - usage.peak_bytes, both.peak_bytes // 8)
+                    self.base_bytes = max(0, usage.peak_bytes - self.row_bytes)
                 return
         _, graph = measure(products.trace)
         one = self._cotangents(range(1), 1)
