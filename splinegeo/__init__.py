@@ -129,12 +129,14 @@ _HOMES = {
     "FileAccessError": "splinegeo.io",
 }
 _SUBPACKAGES = (
+    "assess",
     "balls",
     "compare",
     "complexity",
     "descriptors",
     "domains",
     "io",
+    "jacobian",
     "networks",
     "partition",
     "plot",

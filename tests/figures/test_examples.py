@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import splinegeo as sg
+from splinegeo.jacobian import unrolled
 from splinegeo.networks.graph import Linear
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -36,3 +37,26 @@ def test_first_figure(tmp_path, monkeypatch, capsys):
     assert abs(np.median(found["log_density"] - found["exact"])) < 0.15
     assert {p.name for p in tmp_path.iterdir()} == {"figure1_partition.png", "figure1_density.png"}
     assert "Spearman correlation of psi with the log-density: fitted -0.9" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["relu", "gelu"])
+def test_the_committed_denoisers_draw_the_dinosaur(name):
+    """The noise is predicted as well as when it was trained, and samples lie where the points do."""
+    made = runpy.run_path(str(EXAMPLES / "train_ddpm.py"))
+    with as_file(files("splinegeo") / "data" / "ddpm.npz") as path:
+        assert path.stat().st_size < 300_000
+        data = dict(np.load(path))
+    net = made["Denoiser"]({"relu": torch.nn.ReLU, "gelu": torch.nn.GELU}[name]).eval()
+    net.load_state_dict({key: torch.tensor(data[f"{name}.{key}"]) for key in net.state_dict()})
+    generator = torch.Generator().manual_seed(1)
+    schedule = made["SCHEDULE"]
+    a = torch.tensor(schedule.alphas_cumprod, dtype=torch.float32)
+    x = torch.tensor(made["dinosaur"](20_000, np.random.default_rng(1)), dtype=torch.float32)
+    t = torch.randint(50, (20_000,), generator=generator)
+    noise = torch.randn(x.shape, generator=generator)
+    with torch.no_grad():
+        error = ((net(a[t, None].sqrt() * x + (1 - a[t, None]).sqrt() * noise, t) - noise) ** 2).mean()
+        samples = unrolled(net, schedule, range(49, -1, -1))(noise[:500])
+    assert error < 0.33
+    distance = (samples[:, None] - x[:2000]).norm(dim=2).min(1).values
+    assert distance.median() < 0.05
