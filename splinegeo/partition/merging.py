@@ -97,7 +97,10 @@ def linear_labels(
     weights_exact = not plan["slack"].any()
     graph = tuple(plan[k] for k in ("offsets", "block_start", "block_source", "block_offset", "weights", "slopes"))
     exact: dict[int, tuple] = {}
-    for e in np.nonzero(close)[0]:
+    doubtful = np.nonzero(close)[0]
+    if problem.has_maxima:  # only the graph knows who wins, and that nobody else matters
+        doubtful = doubtful[_noticed(problem, bits, edge_regions[doubtful])]
+    for e in doubtful:
         p, q = (int(r) for r in edge_regions[e])
         a, b = np.unpackbits(bits[[p, q]], axis=1, count=hinges, bitorder="little").astype(np.int8)
         if weights_exact and not _spread(*graph, a, b, reached):
@@ -109,6 +112,18 @@ def linear_labels(
         (ep, rows_p), (eq, rows_q) = exact[p], exact[q]
         close[e] = _equal(ep, rows_p, eq, rows_q)
     return components(edge_regions[close], len(bits))
+
+
+def _noticed(problem: Problem, bits: Array, pairs: Array) -> Array:
+    """Whether (n,) the difference between the regions of each pair (n, 2) can reach an output of the graph."""
+    used, place = np.unique(pairs, return_inverse=True)
+    packed, place = problem.patterns(bits[used]), place.reshape(-1, 2)
+    network, out = problem.network, np.ones(len(pairs), bool)
+    step = max(1, CHUNK_BYTES // (8 * max(node.size for node in network.nodes)))
+    for k in range(0, len(pairs), step):
+        a, b = (unpack(packed[side], network.n_breakpoints) for side in place[k : k + step].T)
+        out[k : k + step] = reaches_output(network, a, b)
+    return out
 
 
 def labels_by_graph(

@@ -312,3 +312,17 @@ def test_units_of_one_class_are_one_function(kind: str, border: float) -> None:
                 assert number or same == {(0,)}
             several += len(numbers) - len(set(numbers.tolist()))
     assert several > 50
+
+
+def test_losers_that_switch_need_no_exact_maps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A unit that switches on where another one of its window is larger changes no map; the graph says so."""
+    torch.manual_seed(0)
+    layers = nn.Conv2d(1, 2, 2), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(2, 2)
+    plane = sg.Slice(*(np.random.default_rng(1).normal(size=shape) for shape in (9, (9, 2))))
+    part = sg.partition(sg.capture(nn.Sequential(*layers).double(), (1, 3, 3)), BOX, plane)
+
+    def fail(*_: object) -> None:
+        raise AssertionError("an exact map was asked for")
+
+    monkeypatch.setattr(Judge, "maps", fail)
+    assert part.n_linear_regions < 0.7 * part.n_regions
