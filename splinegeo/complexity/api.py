@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm.auto import tqdm
 
+from splinegeo._errors import InvalidArgument
 from splinegeo._types import Array
+from splinegeo.balls import L1Ball
 from splinegeo.complexity.arguments import (
     Balls,
     checked_balls,
@@ -58,7 +60,7 @@ def local_complexity(
     Args:
         net: a module (see `capture` for what the exact kinds can read) or a captured network. ``"vertices"`` takes any
             module that maps batches to batches, smooth ones included, and runs it where it is, in its own precision.
-        z: latents (E,) or (..., E), or of ``input_shape``.
+        z: latents (E,) or (..., E), or of ``input_shape``; or an `L1Ball`, which brings its radius and its frame.
         radius: of the balls.
         dim: P, the dimension of the balls, at most E; 20 by default, or E if that is less.
         kind: one of the three above.
@@ -89,6 +91,10 @@ def local_complexity(
     kind, limits, count = checked_kind(kind), checked_budget(budget), checked_threads(threads)
     outputs, show = checked_flag("outputs", outputs), checked_flag("progress", progress)
     sample = checked_shape(input_shape)
+    if isinstance(z, L1Ball):
+        if frame is not None or dim is not None:
+            raise InvalidArgument("local_complexity: a ball has a frame and a dimension; leave out frame and dim")
+        z, radius, frame = z.center, z.radius, z.frame
     if sample is None and isinstance(net, SplineNetwork):
         z_shape = np.shape(z)
         sample = net.input_shape if z_shape[-len(net.input_shape) :] == net.input_shape else None

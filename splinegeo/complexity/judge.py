@@ -14,7 +14,8 @@ from splinegeo.complexity.rationals import Row, proportional, satisfiable
 from splinegeo.networks.graph import Input, Knot
 from splinegeo.partition.exact import ExactNetwork, Value
 
-MOST_PREFIXES = 32  # patterns whose values are kept
+MOST_PREFIXES = 32  # patterns whose values are kept, at most
+MOST_NUMBERS = 2_000_000  # in all of them; a whole number takes some hundred bytes
 
 
 class _Scaling(NamedTuple):
@@ -38,6 +39,8 @@ class Judge:
             self._members.setdefault(node, []).append((unit, which, hinge))
         self._known = self._known_pieces()
         self._prefixes: OrderedDict[tuple[int, bytes], dict[int, Value]] = OrderedDict()
+        numbers = (live.dim + 1) * sum(folder.network.nodes[i].size for i in folder.order)
+        self._most_prefixes = min(MOST_PREFIXES, 2 + MOST_NUMBERS // numbers)
         self.questions = 0
 
     def _known_pieces(self) -> dict[int, list[int]]:
@@ -84,7 +87,7 @@ class Judge:
             else:
                 values[i] = self.exact.apply(i, x, self._one)
         self._prefixes[key] = values
-        if len(self._prefixes) > MOST_PREFIXES:
+        if len(self._prefixes) > self._most_prefixes:
             self._prefixes.popitem(last=False)
         return values
 

@@ -10,8 +10,8 @@ counts work on captured networks and know none.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -140,7 +140,7 @@ def module_sign_changes(
     like = working_tensor(module)
     counted, done = np.zeros((len(center), 0), np.int64), 0
     names: tuple[str, ...] = ()
-    with untouched(module), torch.no_grad(), suppress(KeyboardInterrupt):  # what is done is done
+    with untouched(module), torch.no_grad(), _no_fast_path(), suppress(KeyboardInterrupt):  # what is done is done
         for chosen, parts in groups(len(center), frame.shape[2], rows):
             corners = vertices_of(center[chosen], radius, frame if len(frame) == 1 else frame[chosen])
             seen: list[Layer] = []
@@ -164,6 +164,17 @@ def module_sign_changes(
             if advance(len(corners)):
                 break
     return counted, names, done
+
+
+@contextmanager
+def _no_fast_path() -> Iterator[None]:
+    """Transformer layers in eval mode run as one kernel, which hides their activation function; not in here."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
 
 
 def _layers(module: nn.Module, x: torch.Tensor, latents: int, shape: tuple[int, ...], outputs: bool) -> list[Layer]:

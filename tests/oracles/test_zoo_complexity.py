@@ -43,7 +43,7 @@ def encoded_digits(zoo: Any, n: int) -> Array:
 def test_digits_of_a_vae(zoo: Any) -> None:
     """11,264 units over encoded digits at P = 10: the three forms are ordered, and the small balls are exact."""
     net = zoo.disvae("mnist")
-    found = sg.compare.complexity(net, encoded_digits(zoo, 6), RADII, (10,), budget=sg.Budget(regions=3000))
+    found = sg.compare.complexity(net, encoded_digits(zoo, 4), RADII, (10,), budget=sg.Budget(regions=1000))
     table = found.table
     assert (table["vertices"] <= table["crossing"]).all()
     assert (table["crossing"] < table["regions"]).all()
@@ -52,7 +52,7 @@ def test_digits_of_a_vae(zoo: Any) -> None:
     assert (np.diff(means) > 0).all()
     # The module itself, in float32 and on its own forward passes, gives the same estimate but for rounding.
     frame = random_frame(10, 10, 0)
-    z = encoded_digits(zoo, 6)
+    z = encoded_digits(zoo, 4)
     ours = sg.local_complexity(sg.capture(net, (10,)), z, 1e-2, frame=frame, kind="vertices")
     theirs = sg.local_complexity(net, z, 1e-2, frame=frame, kind="vertices")
     assert np.abs(ours.values - theirs.values).max() <= 1

@@ -66,6 +66,13 @@ def test_a_frame_for_each_latent() -> None:
     assert batch.frame.shape == (5, 6, 3)
 
 
+def test_a_ball_says_it_all() -> None:
+    ball = sg.L1Ball(Z[0], 0.4, dim=3, rng=5)
+    assert int(sg.local_complexity(NET, ball)) == int(sg.local_complexity(NET, Z[0], 0.4, frame=ball.frame))
+    with pytest.raises(sg.InvalidArgument, match="leave out"):
+        sg.local_complexity(NET, ball, dim=3)
+
+
 def test_regions_grow_with_the_ball() -> None:
     counts = [sg.local_complexity(NET, Z, r, 4).values for r in (1e-9, 0.1, 0.2, 0.4)]
     assert (counts[0] == 1).all()
@@ -132,6 +139,16 @@ def test_every_activation_is_seen_whoever_calls_it() -> None:
         pre += [both, torch.cat([shifted + 0.05, shifted - 0.05], 2)]
     expected = torch.stack([((p > 0).any(1) & (p < 0).any(1)).sum(1) for p in pre], 1)
     assert found.per_layer.tolist() == expected.tolist()
+
+
+@pytest.mark.filterwarnings("ignore:.*nested_tensor.*:UserWarning")
+def test_a_transformer_layer_does_not_hide_its_activation() -> None:
+    torch.manual_seed(0)
+    net = nn.TransformerEncoderLayer(6, 2, dim_feedforward=12, batch_first=True).eval()
+    before = torch.backends.mha.get_fastpath_enabled()
+    found = sg.local_complexity(net, np.zeros((2, 3, 6)) + 0.1, 1.0, 4, "vertices", input_shape=(3, 6))
+    assert found.layers == ("relu 0",)
+    assert torch.backends.mha.get_fastpath_enabled() == before
 
 
 def test_convolutions_and_smooth_networks_are_estimated() -> None:
