@@ -102,7 +102,7 @@ ticks = np.linspace(-2.5, 2.5, 101)
 square = np.stack(np.meshgrid(ticks, ticks), -1).reshape(-1, 2)
 maps = {name: descriptors(sampler, square, projection=None).psi.reshape(101, 101) for name, sampler in samplers.items()}
 low, high = np.quantile(np.stack(list(maps.values())), [0.01, 0.99])
-figure, axes = plt.subplots(1, 3, figsize=(13, 4.2), sharex=True, sharey=True, layout="constrained")
+figure, axes = plt.subplots(1, 3, figsize=(13, 4.9), sharex=True, sharey=True, layout="constrained")
 part.plot(ax=axes[0], color="psi", limits=(low, high), edges=False, colorbar=False)
 axes[0].set_title(f"ReLU: exact, {part.n_regions:,} regions")
 for ax, (name, values) in zip(axes[1:], maps.items(), strict=True):

@@ -50,7 +50,8 @@ pool = np.random.default_rng(0).standard_normal((1000, 8)).astype(np.float32)
 found = descriptors(decoder, pool, projection=None)
 images = decode(pool)
 ends = assess.extremes(found.psi, 32)
-figure, axes = plt.subplots(1, 2, figsize=(9, 2.8), layout="constrained")
+figure, axes = plt.subplots(1, 2, figsize=(9, 2.6), layout="constrained")
+figure.get_layout_engine().set(wspace=0.06)
 sg.plot.plot_contact_sheet(images, ends.lowest, axes[0], title=r"lowest $\psi$", vmin=0, vmax=1, cmap="gray_r")
 sg.plot.plot_contact_sheet(images, ends.highest, axes[1], title=r"highest $\psi$", vmin=0, vmax=1, cmap="gray_r")
 plt.show()
@@ -68,7 +69,8 @@ plt.show()
 # %%
 # Drawing from the pool by e^{ρψ}: with ρ = 1 samples are spread evenly over what the decoder can draw, with ρ < 0 they
 # come from its modes. The effective size says how much of the pool that leaves.
-figure, axes = plt.subplots(1, 3, figsize=(10, 3.1), layout="constrained")
+figure, axes = plt.subplots(1, 3, figsize=(10, 2.9), layout="constrained")
+figure.get_layout_engine().set(wspace=0.06)
 for ax, rho in zip(axes, (-1.0, 0.0, 1.0), strict=True):
     draw = assess.polarity_sample(found.psi, 48, rho=rho, rng=0)
     title = rf"$\rho$ = {rho:g}, effective size {draw.effective_size:.0f}"
@@ -87,8 +89,9 @@ def letter(character, angle, shift):
     box = path.get_extents()
     corners = (path.vertices - (box.min + box.max) / 2) * 6.5 / max(box.width, box.height)
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    placed = Path(corners @ turn + 4 + shift, path.codes)
-    return placed.contains_points(inside.reshape(-1, 2)).reshape(8, 4, 8, 4).mean((1, 3))
+    outlines = Path(corners @ turn + 4 + shift, path.codes).to_polygons()
+    covered = np.logical_xor.reduce([Path(outline).contains_points(inside.reshape(-1, 2)) for outline in outlines])
+    return covered.reshape(8, 4, 8, 4).mean((1, 3))
 
 
 def encode(images, steps=300):

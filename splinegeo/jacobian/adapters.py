@@ -45,7 +45,7 @@ class Decoder(nn.Module):
         self.scale = scaling_factor(vae) if latents == "scaled" else 1.0
         self.shift = float(getattr(vae.config, "shift_factor", None) or 0.0) if latents == "scaled" else 0.0
         self.image_range = image_range
-        self.train(vae.training)
+        self.training = vae.training  # not self.train(), which would set the modes of its parts
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
         """Images (n, channels, height, width) of latents z (n, channels, h, w)."""
@@ -71,7 +71,7 @@ class Denoiser(nn.Module):
                 self.register_buffer(f"conditioning_{name}", value.detach().clone())
             else:
                 setattr(self, f"conditioning_{name}", value)
-        self.train(unet.training)
+        self.training = unet.training
 
     def forward(self, z: torch.Tensor, t: int) -> torch.Tensor:
         """What the UNet predicts at z ``(n, *shape)`` and step t."""

@@ -119,6 +119,7 @@ class DiffusionStep(nn.Module):
             self.combine = ratio**0.5 * (1 - a_s) / (1 - at), 0.0, a_s**0.5 * (1 - ratio) / (1 - at)
         self.noise_scale = 0.0 if kind == "ddim" else ((1 - a_s) / (1 - at) * (1 - at / a_s)) ** 0.5
         self.register_buffer("noise", None if noise is None else noise.detach().clone())
+        self.training = denoiser.training  # not self.train(), which would set the modes of its parts
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
         """z_s of z = z_t ``(n, *shape)``."""
@@ -167,6 +168,8 @@ def unrolled(
     if not len(steps):
         raise InvalidArgument("unrolled: steps is empty")
     ends = [*steps[1:], -1]
-    return nn.Sequential(
+    sampler = nn.Sequential(
         *(DiffusionStep(denoiser, schedule, t, s, kind=kind, clip=clip) for t, s in zip(steps, ends, strict=True))
-    ).eval()
+    )
+    sampler.training = denoiser.training
+    return sampler

@@ -23,6 +23,7 @@ from splinegeo.jacobian import (
     orthonormal_rows,
 )
 from splinegeo.jacobian.plan import Plan
+from splinegeo.jacobian.precision import resolve
 from splinegeo.jacobian.products import Products
 
 F64 = torch.float64
@@ -328,6 +329,29 @@ def test_precisions_are_nested():
     assert descriptors(net.float(), z, projection=None, precision="float64").precision == "float64"
     assert descriptors(net, z.float(), projection=None).precision == "float32"
     net.double()
+
+
+def test_the_default_precision_is_that_of_the_device():
+    kinds = [
+        (torch.float32, "cpu", "float32"),
+        (torch.float16, "cpu", "float32"),
+        (torch.float64, "cpu", "float64"),
+        (torch.float32, "cuda", "tf32"),
+        (torch.bfloat16, "cuda", "tf32"),
+        (torch.float64, "cuda", "float64"),
+    ]
+    for own, device, expected in kinds:
+        assert resolve("call", None, own, torch.device(device)).name == expected
+
+
+def test_a_half_precision_module_is_computed_in_float32():
+    net, z = smooth_net().float(), gaussian(2, 6).float()
+    expected = descriptors(net, z, projection=None)
+    half = copy.deepcopy(net).half()
+    found = descriptors(half, z, projection=None)
+    assert found.precision == "float32"
+    assert next(half.parameters()).dtype == torch.float16
+    np.testing.assert_allclose(found.psi, expected.psi, atol=0.05)  # its weights are rounded, the rest is not
 
 
 def test_small_singular_values_are_called_uncertain():

@@ -85,6 +85,17 @@ def test_decoder_is_the_vaes(vae):
         torch.testing.assert_close(Decoder(vae, latents="raw", image_range="0..1")(z), (raw + 1) / 2)
 
 
+def test_modes_of_the_autoencoder_are_left_alone(vae):
+    part = vae.decoder.mid_block
+    part.train()
+    try:
+        decoder = Decoder(vae)
+        assert not decoder.training
+        assert part.training
+    finally:
+        part.eval()
+
+
 def test_both_modes_and_a_projection(vae):
     """The real AutoencoderKL, 64 x 64 images: 120 rows pulled back are W J, both ways."""
     z = latents()
@@ -171,7 +182,7 @@ def test_steps_are_those_of_the_schedulers(diffusers, unet, prediction, clip, ki
 
 def test_jacobians_of_unet_steps(unet):
     schedule = Schedule.linear(50, 1e-3, 0.2)
-    step = DiffusionStep(Denoiser(unet), schedule, 30, 20).eval()
+    step = DiffusionStep(Denoiser(unet), schedule, 30, 20)
     z = torch.from_numpy(np.random.default_rng(1).standard_normal((1, 1, 8, 8)).astype(np.float32))
     z = z.double()
     found = jacobians(step, z, precision="float64", projection=np.eye(64)[[3, 30]])

@@ -99,13 +99,22 @@ def test_noise_is_fixed_and_only_shifts():
 
 
 def test_an_unrolled_sampler_is_piecewise_linear():
-    sampler = unrolled(Bent(), SCHEDULE, [40, 20, 5])
+    sampler = unrolled(Bent().eval(), SCHEDULE, [40, 20, 5])
     part = sg.partition(sampler, sg.Box([-2, -2], [2, 2]))
     assert part.complete
     assert part.n_regions > 20
     found = descriptors(sampler, part.interior_points, projection=None, precision="float64")
     np.testing.assert_allclose(found.psi, part.psi, rtol=0, atol=1e-10)
     np.testing.assert_allclose(found.nu, part.nu, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_modes_of_the_denoiser_are_left_alone(training):
+    denoiser = Bent().train(training)
+    denoiser.last.train(not training)
+    sampler = unrolled(denoiser, SCHEDULE, [9, 4])
+    assert (denoiser.training, denoiser.first.training, denoiser.last.training) == (training, training, not training)
+    assert sampler.training == sampler[0].training == training
 
 
 @pytest.mark.parametrize(
