@@ -2,12 +2,12 @@
 
 A cell is a convex polytope, given by its vertices: coordinates with a bound on their error, and the *tight set*, the
 slots whose hyperplanes go through the vertex. A slot stands for a facet of the domain or for a hinge that vanishes at
-some vertex of the cell (of proportional hinges for the first). All of them have one, also those that only touch, so
-tight sets tell faces apart: a face is the set of vertices whose tight sets contain a given one, and two vertices share
-an edge if no third one is tight wherever both are.
+some vertex of the cell (of proportional hinges for the first). All those that support the cell have one, also where they
+only touch, and none that crosses it: so tight sets tell faces apart. A face is the set of vertices whose tight sets
+contain a given one, and two vertices share an edge if no third one is tight wherever both are.
 
-A sign is certain where the value exceeds the bound on its error; zero is certain where the slot says so. Everything else
-is asked of the judge.
+A sign is certain where the value exceeds the bound on its error. What that leaves open, all zeros too, is asked of the
+judge.
 """
 
 from __future__ import annotations
@@ -45,19 +45,12 @@ def free_slots(t):
 
 
 @kernel(inner=True)
-def _slot_of(t, label):
+def empty_slot(t):
     slots, at, n = view(t, "slots"), slots_at(t), 64 * view(t, "scalars")[WORDS]
     for s in range(n):
-        if slots[at + s] == label:
+        if slots[at + s] == EMPTY:
             return s
     return -1
-
-
-@kernel(inner=True)
-def slot_for(t, hinge):
-    """The slot of a hinge, or an empty one; -1 where there is none."""
-    slot = _slot_of(t, hinge)
-    return slot if slot >= 0 else _slot_of(t, EMPTY)
 
 
 @kernel(inner=True)
@@ -83,7 +76,7 @@ def set_side(t, hinge, side):
     bits, flat = view(t, "bits"), view(t, "flat")
     start, index, sign = view(t, "twin_start"), view(t, "twin_index"), view(t, "twin_sign")
     for k in range(start[hinge], start[hinge + 1]):
-        bits[index[k]] = 1 if side * sign[index[k]] > 0 else 0
+        bits[index[k]] = 1 if side * sign[k] > 0 else 0
         flat[index[k]] = 1 if side == 0 else 0
 
 
@@ -132,7 +125,7 @@ def open_level(t, ask, level):
     if any_zero:
         wanted = 0
         for i in range(n):
-            if twin[lo + i] == lo + i and has_zero[i] != 0 and (up[i] | down[i]) != 0:
+            if twin[lo + i] == lo + i and has_zero[i] != 0 and up[i] != down[i]:
                 wanted += 1
         if wanted > free_slots(t):
             return WORDS_SHORT
@@ -145,8 +138,8 @@ def open_level(t, ask, level):
             count += 1
         else:
             set_side(t, lo + i, 1 if up[i] != 0 else -1 if down[i] != 0 else 0)
-        if has_zero[i] != 0 and (up[i] | down[i]) != 0:
-            s = _slot_of(t, EMPTY)
+        if has_zero[i] != 0 and up[i] != down[i]:
+            s = empty_slot(t)
             slots[slots_at(t) + s] = lo + i
             for v in range(nv):
                 if zeros[v * n + i] != 0:
@@ -168,7 +161,6 @@ def classify(t, ask, level, hinge):
     value, doubt, sign, answer = view(t, "value"), view(t, "doubt"), view(t, "sign"), view(t, "answer_signs")
     d, words, base, nv = scalars[DIM], scalars[WORDS], scalars[BASE], scalars[N_VERTICES]
     hinges, first = tilt.shape[0], view(t, "offsets")[level]
-    slot = -2  # not looked up yet
     above = below = touching = False
     for v in range(nv):
         p = (base + v) * d
@@ -184,15 +176,6 @@ def classify(t, ask, level, hinge):
             sign[v] = -1
             below = True
         else:
-            if slot == -2:
-                slot = _slot_of(t, hinge)
-            zero = False
-            if slot >= 0:
-                zero = (tight[(base + v) * words + (slot >> 6)] >> np.uint64(slot & 63)) & np.uint64(1) != 0
-            if zero:
-                sign[v] = 0
-                touching = True
-                continue
             if ask_vertex(t, ask, base + v, SIGNS, level) < 0:
                 return -3
             s = answer[hinge - first]
@@ -203,11 +186,10 @@ def classify(t, ask, level, hinge):
     if above and below:
         return 2
     if touching and (above or below):
+        slot = empty_slot(t)
         if slot < 0:
-            slot = _slot_of(t, EMPTY)
-            if slot < 0:
-                return -2
-            slots[slots_at(t) + slot] = hinge
+            return -2
+        slots[slots_at(t) + slot] = hinge
         for v in range(nv):
             if sign[v] == 0:
                 tight[(base + v) * words + (slot >> 6)] |= np.uint64(1) << np.uint64(slot & 63)
@@ -329,7 +311,7 @@ def cut(t, ask, level, hinge, slot, n_pairs, side, stack):
         tight[v * words + word] |= bit
         ids[v] = -1
         gap = abs(value[p] - value[q])
-        r = abs(value[p]) / gap
+        r = abs(value[p]) / gap if gap > 0.0 else 0.5
         far = 0.0
         for c in range(d):
             a, b = x[(base + p) * d + c], x[(base + q) * d + c]

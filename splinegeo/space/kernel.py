@@ -20,10 +20,10 @@ from splinegeo.space.cells import (
     classify,
     copy_vertex,
     cut,
+    empty_slot,
     find_edges,
     open_level,
     set_side,
-    slot_for,
     slots_at,
 )
 from splinegeo.space.emit import emit
@@ -109,7 +109,7 @@ def _split(t, ask, level, hinge, code, depth):
     """Cut the current cell along a hinge: one half becomes current, the other goes on the stack."""
     scalars, nodes = view(t, "scalars"), view(t, "nodes")
     nv, start, sp = scalars[N_VERTICES], scalars[POOL_TOP], scalars[SP]
-    slot = slot_for(t, hinge)
+    slot = empty_slot(t)
     if slot < 0:
         return WORDS_SHORT
     n = find_edges(t, nv)
