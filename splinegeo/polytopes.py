@@ -15,7 +15,7 @@ from flint import fmpz_mat
 from splinegeo._errors import InvalidArgument, ShapeMismatch
 from splinegeo._types import Array
 from splinegeo._validate import float_array
-from splinegeo.domains import _Value
+from splinegeo.domains import _to_float, _Value
 
 Row = tuple[int, ...]
 
@@ -70,11 +70,9 @@ class Polytope(_Value):
     @cached_property
     def volume(self) -> float:
         """Volume, by exact triangulation into simplices from the vertices; correctly rounded."""
-        tight = [
-            {k for k, row in enumerate(self._exact_rows) if _at(row, p) == 0} for p in self.exact_vertices
-        ]
+        tight = [{k for k, row in enumerate(self._exact_rows) if _at(row, p) == 0} for p in self.exact_vertices]
         total = sum((abs(_determinant(s)) for s in _simplices(self.exact_vertices, tight, self.dim)), Fraction(0))
-        return float(total / math.factorial(self.dim))
+        return _to_float(total / math.factorial(self.dim))
 
     @cached_property
     def _exact_rows(self) -> list[tuple[Fraction, ...]]:
@@ -121,14 +119,12 @@ def _vertices(rows: list[tuple[Fraction, ...]]) -> list[tuple[Fraction, ...]]:
     whole = [(0,) * d + (-1,)] + [_whole(row) for row in rows]
     base = _independent(whole)
     if len(base) < d + 1:
-        raise InvalidArgument("Polytope is unbounded: its halfspaces leave a line free. Add the halfspaces that close it.")
-    inverse, _ = fmpz_mat(d + 1, d + 1, [v for k in base for v in whole[k]]).inv(integer=True)
+        raise InvalidArgument("Polytope is unbounded: its halfspaces leave a line free. Add those that close it.")
+    inverse = fmpz_mat(d + 1, d + 1, [v for k in base for v in whole[k]]).inv()
     rays: list[tuple[Row, frozenset[int]]] = []
     for j in range(d + 1):
-        ray = _lowest(tuple(-int(inverse[i, j]) for i in range(d + 1)))
-        if sum(a * x for a, x in zip(whole[base[j]], ray, strict=True)) > 0:
-            ray = tuple(-v for v in ray)
-        rays.append((ray, frozenset(base) - {base[j]}))
+        column = [inverse[i, j] for i in range(d + 1)]  # 1 on constraint j, 0 on the others
+        rays.append((_whole(tuple(Fraction(-int(v.p), int(v.q)) for v in column)), frozenset(base) - {base[j]}))
     for k, row in enumerate(whole):
         if k not in base:
             rays = _cut(rays, row, k)
@@ -185,8 +181,9 @@ def _simplices(points: list[tuple[Fraction, ...]], tight: list[set[int]], dim: i
         if dim == 0:
             done.append([points[k] for k in [*apexes, members[0]]])
             return
-        common = set.intersection(*(tight[k] for k in members))
-        parts = {frozenset(k for k in members if f in tight[k]) for f in set.union(*(tight[k] for k in members)) - common}
+        here = [tight[k] for k in members]
+        others = set.union(*here) - set.intersection(*here)
+        parts = {frozenset(k for k in members if f in tight[k]) for f in others}
         for part in parts:
             if members[0] not in part and not any(part < other for other in parts):
                 visit(sorted(part), dim - 1, [*apexes, members[0]])

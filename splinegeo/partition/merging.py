@@ -135,12 +135,10 @@ def same_by_graph(setting: Setting, packed: Array, sigma: Array, errors: Array, 
     return pairs[same_maps(setting.network, setting.maps, packed, pairs)]
 
 
-def same_maps(
-    network: SplineNetwork, exact: Callable[[Array], tuple[int, list]], packed: Array, pairs: Array
-) -> Array:
+def same_maps(network: SplineNetwork, exact: Callable[[Array], tuple[int, list]], packed: Array, pairs: Array) -> Array:
     """Whether (n,) the regions of a pair (n, 2) of neighbours have one map; see `same_by_graph`.
 
-    packed (N, .) patterns; ``exact`` gives the outputs' coefficients under a pattern (B,): rows of integers times 2**-e.
+    packed (N, .) patterns; ``exact`` gives the outputs under a pattern (B,): e, and rows of integers times 2**-e.
     """
     same = np.ones(len(pairs), bool)
     step = max(1, CHUNK_BYTES // (8 * max(node.size for node in network.nodes)))

@@ -133,7 +133,9 @@ def scale_rows(levels: list[Level]) -> None:
     """Scale every row by a power of two to a largest entry in [1/2, 1); outputs keep one exponent between them."""
     column: dict[int, Array] = {}
     for index, lv in enumerate(levels):
-        parts = [(lv.constant, np.zeros(lv.constant.shape[1], np.int64))] + [(g, column[k]) for k, g in lv.blocks.items()]
+        parts = [(lv.constant, np.zeros(lv.constant.shape[1], np.int64))] + [
+            (g, column[k]) for k, g in lv.blocks.items()
+        ]
         exponent = np.full(lv.n, -(10**6), np.int64)
         for x, e in parts:
             _, size = np.frexp(x)

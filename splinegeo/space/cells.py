@@ -2,9 +2,9 @@
 
 A cell is a convex polytope, given by its vertices: coordinates with a bound on their error, and the *tight set*, the
 slots whose hyperplanes go through the vertex. A slot stands for a facet of the domain or for a hinge that vanishes at
-some vertex of the cell (of proportional hinges for the first). All those that support the cell have one, also where they
-only touch, and none that crosses it: so tight sets tell faces apart. A face is the set of vertices whose tight sets
-contain a given one, and two vertices share an edge if no third one is tight wherever both are.
+some vertex of the cell (of proportional hinges for the first). All those that support the cell have one, also where
+they only touch, and none that crosses it: so tight sets tell faces apart. A face is the set of vertices whose tight
+sets contain a given one, and two vertices share an edge if no third one is tight wherever both are.
 
 A sign is certain where the value exceeds the bound on its error. What that leaves open, all zeros too, is asked of the
 judge.
@@ -21,9 +21,9 @@ from splinegeo.space.memory import popcount, view
 from splinegeo.space.state import BASE, DIM, EMPTY, N_VERTICES, ROOM, SP, WORDS
 
 DONE, FULL, ROOM_SHORT, STACK_SHORT, WORDS_SHORT, STOPPED, ERROR = range(7)
-SIGNS, POINT, VERTEX = range(3)  # what the judge is asked for
-# How well a vertex has to be known. Beyond the first bound it is no longer taken to lie between its neighbours, but where
-# its hyperplanes meet; beyond the second it is rounded from its exact position. That only has to be rare.
+SIGNS, POINT = range(2)  # what the judge is asked for
+# How well a vertex has to be known. Beyond the first bound it is no longer taken to lie between its neighbours, but
+# where its hyperplanes meet; beyond the second it is rounded from its exact position. That only has to be rare.
 LOOSE, TOO_LOOSE = 1e-10, 1e-7
 UNIT = 2.0**-53  # error of a coordinate that is correctly rounded and at most about 1
 
@@ -37,6 +37,7 @@ def slots_at(t):
 
 @kernel(inner=True)
 def free_slots(t):
+    """Number of slots of the current cell that stand for nothing."""
     slots, at, n = view(t, "slots"), slots_at(t), 64 * view(t, "scalars")[WORDS]
     free = 0
     for s in range(n):
@@ -46,6 +47,7 @@ def free_slots(t):
 
 @kernel(inner=True)
 def empty_slot(t):
+    """A slot of the current cell that stands for nothing; -1 where there is none."""
     slots, at, n = view(t, "slots"), slots_at(t), 64 * view(t, "scalars")[WORDS]
     for s in range(n):
         if slots[at + s] == EMPTY:
@@ -201,12 +203,6 @@ def _lonely(t, p, q, nv):
     """Whether no third vertex is tight wherever vertices p and q of the current cell are."""
     scalars, tight = view(t, "scalars"), view(t, "tight")
     words, base = scalars[WORDS], scalars[BASE]
-    if words == 1:
-        both = tight[base + p] & tight[base + q]
-        for r in range(nv):
-            if tight[base + r] & both == both and r != p and r != q:
-                return False
-        return True
     for r in range(nv):
         if r != p and r != q:
             inside = True
@@ -239,10 +235,11 @@ def find_edges(t, nv):
     n = 0
     for a in range(na):
         p = above[a]
+        first = tight[(base + p) * words]
         for b in range(nb):
             q = below[b]
-            shared = 0
-            for w in range(words):
+            shared = popcount(first & tight[(base + q) * words])
+            for w in range(1, words):
                 shared += popcount(tight[(base + p) * words + w] & tight[(base + q) * words + w])
             if shared < d - 1:
                 continue
@@ -258,6 +255,7 @@ def find_edges(t, nv):
 
 @kernel(inner=True)
 def copy_vertex(t, source, target):
+    """Copy all that is known of a vertex from one place of the arrays to another."""
     x, error, tight, ids = view(t, "x"), view(t, "error"), view(t, "tight"), view(t, "id")
     d, words = view(t, "scalars")[DIM], view(t, "scalars")[WORDS]
     for c in range(d):
@@ -286,8 +284,8 @@ def cut(t, ask, level, hinge, slot, n_pairs, side, stack):
 
     ``slot`` is the hinge's; the edges are those of `find_edges`.
 
-    The other half's slots go to the top of the stack; it is left out for stack < 0. Returns its number of vertices, -1 if
-    the judge failed.
+    The other half's slots go to the top of the stack; it is left out for stack < 0. Returns its number of vertices, -1
+    if the judge failed.
     """
     scalars = view(t, "scalars")
     x, error, tight, ids = view(t, "x"), view(t, "error"), view(t, "tight"), view(t, "id")

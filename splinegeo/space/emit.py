@@ -1,7 +1,8 @@
 """A cell that is a region of the network, written to the output: its corners, its facets, and what identifies them.
 
 A face of the whole partition is identified by the units that vanish on it and the activations of the others: by a hash
-of both. The pattern's hash, with the activations of what vanishes taken out again, is the same from every region around.
+of both. The pattern's hash, with the activations of what vanishes taken out again, is the same from every region
+around.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from splinegeo.space.state import BASE, C_OUT, DIM, EMPTY, F_OUT, N_OUT, N_VERTI
 @kernel(inner=True)
 def _vertex(t, v, key):
     """The number of the vertex with this key, which is vertex v of the cells' arrays if it was not met before."""
-    table, keys, out, errors = view(t, "hash_table"), view(t, "vertex_key"), view(t, "vertex_x"), view(t, "vertex_error")
-    scalars, x = view(t, "scalars"), view(t, "x")
+    table, keys, out = view(t, "hash_table"), view(t, "vertex_key"), view(t, "vertex_x")
+    scalars, x, errors = view(t, "scalars"), view(t, "x"), view(t, "vertex_error")
     d, mask = scalars[DIM], table.shape[0] - 1
     place = np.int64(key) & mask
     while table[place] != 0:
@@ -58,17 +59,19 @@ def _slot_hash(t, label):
 def _facets(t, own):
     """Write the facets of the current cell; returns their number. ``counts`` says which facet a slot is.
 
-    A slot is a facet if no other one holds on more vertices, among them all of this one's. Of slots that hold on the same
-    vertices, coincident hyperplanes, the first stands for all.
+    A slot is a facet if no other one holds on more vertices, among them all of this one's. Of slots that hold on the
+    same vertices, coincident hyperplanes, the first stands for all.
     """
     scalars, tight, slots = view(t, "scalars"), view(t, "tight"), view(t, "slots")
     meets, counts = view(t, "meets"), view(t, "counts")
     out_side, out_key, mark = view(t, "out_side"), view(t, "out_key"), view(t, "asked")
     d, words, base, nv = scalars[DIM], scalars[WORDS], scalars[BASE], scalars[N_VERTICES]
-    at, n_slots = slots_at(t), 64 * words
+    at, n_slots, hashed = slots_at(t), 64 * words, view(t, "slot_hash")
     simple = True
     for s in range(n_slots):
         counts[s] = 0
+        if slots[at + s] != EMPTY:
+            hashed[s] = _slot_hash(t, slots[at + s])
     for v in range(nv):
         total = 0
         for w in range(words):
@@ -80,7 +83,7 @@ def _facets(t, own):
         for s in range(n_slots):
             label = slots[at + s]
             if label != EMPTY:
-                out_side[f], out_key[f] = -1 - label if label < 0 else -1, own ^ _slot_hash(t, label)
+                out_side[f], out_key[f] = -1 - label if label < 0 else -1, own ^ hashed[s]
                 f += 1
                 counts[s] = f - first
     else:
@@ -102,7 +105,7 @@ def _facets(t, own):
             for r in range(n_slots):
                 if (meets[s * words + (r >> 6)] >> np.uint64(r & 63)) & np.uint64(1):
                     whole &= counts[r] == counts[s] and r >= s
-                    key ^= _slot_hash(t, slots[at + r])
+                    key ^= hashed[r]
                     if slots[at + r] < 0:
                         side = -1 - slots[at + r]
             if whole:
@@ -118,12 +121,12 @@ def _facets(t, own):
 @kernel(inner=True)
 def emit(t, own):
     """Write the current cell, whose pattern has the hash ``own``; there has to be room for it."""
-    scalars, tight, slots = view(t, "scalars"), view(t, "tight"), view(t, "slots")
+    scalars, tight, hashed = view(t, "scalars"), view(t, "tight"), view(t, "slot_hash")
     counts, out_counts = view(t, "counts"), view(t, "out_counts")
     out_corner, out_tight = view(t, "out_corner"), view(t, "out_tight")
     out_bits, bit_words = view(t, "out_bits"), view(t, "bits_words")
     words, base, nv = scalars[WORDS], scalars[BASE], scalars[N_VERTICES]
-    at, n, c = slots_at(t), scalars[N_OUT], scalars[C_OUT]
+    n, c = scalars[N_OUT], scalars[C_OUT]
     width = (view(t, "rho").shape[0] + 7) // 8
     # Eight bytes of 0 or 1 into the bits of one: the factor carries byte i to bit 56 + i, and no sum carries over.
     for k in range(width):
@@ -139,7 +142,7 @@ def emit(t, own):
             while rest != 0:
                 s = trailing_zeros(rest)
                 rest &= rest - np.uint64(1)
-                key ^= _slot_hash(t, slots[at + 64 * w + s])
+                key ^= hashed[64 * w + s]
                 facet = counts[64 * w + s] - 1
                 if facet >= 0:
                     out_tight[(c + v) * words + (facet >> 6)] |= np.uint64(1) << np.uint64(facet & 63)

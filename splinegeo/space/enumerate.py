@@ -25,8 +25,6 @@ from splinegeo.space.judge import SpaceJudge
 from splinegeo.space.memory import FIELDS
 from splinegeo.space.problem import Problem
 from splinegeo.space.state import (
-    C_OUT,
-    F_OUT,
     N_OUT,
     N_VERTICES,
     STARTED,
@@ -105,7 +103,9 @@ class Worker:
             if status == cells.FULL and left > 0:
                 if n == 0:  # one region that is larger than a buffer
                     words = int(scalars[WORDS])
-                    add_output(self.table, CHUNK, 2 * int(scalars[N_VERTICES]) + CHUNK, CHUNK * 4 * self.dim + 64 * words)
+                    add_output(
+                        self.table, CHUNK, 2 * int(scalars[N_VERTICES]) + CHUNK, CHUNK * 4 * self.dim + 64 * words
+                    )
                 continue
             whole = _joined(parts)
             return {**whole, **take_vertices(self.table)}, status == cells.DONE

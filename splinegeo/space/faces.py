@@ -1,7 +1,7 @@
 """Faces of all dimensions of the regions, and what follows from them: volumes, f-vectors.
 
-A face of a region is known by the facets of the region that contain it. Its own facets are its parts on one more facet of
-the region, of those the ones that are not contained in a larger one.
+A face of a region is known by the facets of the region that contain it. Its own facets are its parts on one more facet
+of the region, of those the ones that are not contained in a larger one.
 """
 
 from __future__ import annotations

@@ -155,8 +155,8 @@ def _is_full(t):
 def walk(t, ask, code, depth, limit):
     """Enumerate the regions of one task: those under the node that ``code`` names among the first ``depth`` splits.
 
-    Returns one of the states of `cells`; after FULL and the SHORT ones it is to be called again. ``ask`` is the address of
-    the judge's callback, ``limit`` the number of regions in the output at which to stop.
+    Returns one of the states of `cells`; after FULL and the SHORT ones it is to be called again. ``ask`` is the address
+    of the judge's callback, ``limit`` the number of regions in the output at which to stop.
     """
     scalars, control, offsets = view(t, "scalars"), view(t, "control"), view(t, "offsets")
     crossing, n_crossing = view(t, "crossing"), view(t, "n_crossing")

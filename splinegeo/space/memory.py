@@ -83,6 +83,7 @@ STATE: Fields = {
     "below": (_I, 1),
     "n_tight": (_I, 1),  # (ROOM,)
     "pairs": (_I, 2),  # the edges that are cut: a vertex above and one below
+    "slot_hash": (_U, 1),  # (64 W,) of a slot that is tight
     "matrix": (_F, 1),  # (64 W (d + 1),) rows that are tight at a vertex
     "matrix_error": (_F, 1),
     "work": (_F, 1),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product
@@ -25,7 +26,7 @@ class Hull:
     tight: Array  # (V, F) bool: which facets go through a vertex
 
     @classmethod
-    def of(cls, halfspaces: list[tuple[Fraction, ...]], vertices: list[tuple[Fraction, ...]]) -> Hull:
+    def of(cls, halfspaces: Sequence[tuple[Fraction, ...]], vertices: Sequence[tuple[Fraction, ...]]) -> Hull:
         """Halfspaces (d + 1) with a . u + b <= 0 and the vertices (d) of what they enclose, in slice coordinates."""
         near = np.array([[nearest_float(v) for v in point] for point in vertices])
         frame = Frame.of(near)
@@ -36,9 +37,7 @@ class Hull:
             row = [*(-v * s for v, s in zip(a, scale, strict=True)), -shifted]
             m = lcm(*(v.denominator for v in row))
             facets.append(tuple(int(v * m) for v in row))
-        points = tuple(
-            tuple((v - c) / s for v, c, s in zip(point, centre, scale, strict=True)) for point in vertices
-        )
+        points = tuple(tuple((v - c) / s for v, c, s in zip(point, centre, scale, strict=True)) for point in vertices)
         tight = np.array([[_at(row, point) == 0 for row in facets] for point in points])
         return cls(frame, tuple(facets), points, tight)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -69,11 +70,11 @@ class Problem:
 
 def _check_size(network: SplineNetwork) -> None:
     sizes = [node.size * node.breakpoints_per_unit for node in network.nodes if isinstance(node, Knot)]
-    largest = sum(a * b for a, b in zip(sizes, sizes[1:], strict=False))
+    largest = sum(a * b for a, b in pairwise(sizes))
     if largest > LARGEST_WEIGHTS:
         raise UnsupportedOperation(
-            f"partition: the network has layers of up to {max(sizes):,} breakpoints; outside the plane they are kept as "
-            f"dense matrices, here of {8 * largest / 2**30:,.0f} GiB. Partition 2-dimensional slices of it instead."
+            f"partition: the network has layers of up to {max(sizes):,} breakpoints; outside the plane they are kept "
+            f"as dense matrices, here of {8 * largest / 2**30:,.0f} GiB. Partition 2-dimensional slices of it instead."
         )
 
 

@@ -186,9 +186,7 @@ class SpacePartition:
     def volumes(self) -> Array:
         """(N,) volumes in slice coordinates."""
         counts = np.diff(self.facet_offsets)
-        return _frozen(
-            volumes(self.vertices, self.corner_vertices, self.corner_facets, self.region_offsets, counts)
-        )
+        return _frozen(volumes(self.vertices, self.corner_vertices, self.corner_facets, self.region_offsets, counts))
 
     @cached_property
     def interior_points(self) -> Array:
@@ -267,7 +265,7 @@ class SpacePartition:
 
     @cached_property
     def singular_values(self) -> Array:
-        """(N, d) of A on the slice, descending, in float64: those that are zero in exact arithmetic may come out tiny."""
+        """(N, d) of A on the slice, descending; those that are zero in exact arithmetic may come out tiny."""
         step = max(1, LARGEST_CHUNK // (self.network.n_outputs * self.dim))
         parts = [
             singular_values(self.affine_maps(np.arange(k, min(k + step, self.n_regions)))[0])
@@ -292,7 +290,7 @@ class SpacePartition:
 
     @property
     def output_densities(self) -> Array:
-        """(N,) density on the image of a uniform latent on the domain: e^-psi / volume; inf where the image collapses."""
+        """(N,) density on the image of a uniform latent on the domain: e^-psi / volume; inf where that collapses."""
         return output_densities(self.psi, self.rank, self.domain.volume, self.dim)
 
     def summary(

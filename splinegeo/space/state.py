@@ -71,6 +71,7 @@ def _add_cells(table: Table, start_slots: Array) -> None:
     table["counts"] = np.zeros(slots, np.int64)
     table["matrix"], table["work"] = np.zeros(slots * (dim + 1)), np.zeros(slots * dim)
     table["matrix_error"], table["inverse"], table["step"] = np.zeros(slots), np.zeros(dim * dim), np.zeros(dim)
+    table["slot_hash"] = np.zeros(slots, np.uint64)
     table["asked"] = np.zeros(slots, np.int64)
     table["start_slots"] = start_slots
 
@@ -140,7 +141,8 @@ def add_vertices(table: Table, vertices: int) -> None:
     """Room for so many distinct vertices in all, those found so far kept."""
     s, dim = table["scalars"], int(table["scalars"][DIM])
     n = int(s[V_OUT])
-    old = {name: table[name][: n * w] for name, w in _VERTEX_WIDTH(dim).items()} if n else {}
+    width = {"vertex_x": dim, "vertex_error": 1, "vertex_key": 1}
+    old = {name: table[name][: n * w] for name, w in width.items()} if n else {}
     table["vertex_x"] = np.empty(vertices * dim)
     table["vertex_error"] = np.empty(vertices)
     table["vertex_key"] = np.empty(vertices, np.uint64)
@@ -148,10 +150,6 @@ def add_vertices(table: Table, vertices: int) -> None:
         table[name][: len(array)] = array
     places = 1 << int(2 * vertices - 1).bit_length()
     table["hash_table"] = np.zeros(places, np.int64)
-
-
-def _VERTEX_WIDTH(dim: int) -> dict[str, int]:  # noqa: N802
-    return {"vertex_x": dim, "vertex_error": 1, "vertex_key": 1}
 
 
 def take_regions(table: Table) -> dict[str, Array]:

@@ -70,7 +70,7 @@ def split(cell: Cell, row: Row) -> tuple[Cell | None, Cell | None]:
     sides = []
     for sign in (-1, 1):
         kept = [p for p, v in zip(cell.points, values, strict=True) if v * sign >= 0]
-        sides.append(Cell(planes, tuple([*kept, *(p for p in new if p not in old)])))
+        sides.append(Cell(planes, (*kept, *(p for p in new if p not in old))))
     return sides[0], sides[1]
 
 
@@ -127,9 +127,9 @@ def exact_space(
     one = [tuple(fmpq(int(i == j)) for j in range(d + 1)) for i in range(d)]
     planes, points = [], [()]
     for i, (a, b) in enumerate(zip(lower, upper, strict=True)):
-        for end in (exact(a), exact(b)):
-            planes.append((*one[i][:-1], -end))
-        points = [(*p, end) for p in points for end in (exact(a), exact(b))]
+        ends = exact(a), exact(b)
+        planes += [(*one[i][:-1], -end) for end in ends]
+        points = [(*p, end) for p in points for end in ends]
     cell = Cell(tuple(planes), tuple(points))
     return ExactSpace(d, tuple(_visit(network, [tuple(latent or one)], cell, ())))
 
@@ -164,16 +164,14 @@ def _affine(node: object, x: list[tuple[Row, ...]]) -> tuple[Row, ...]:
         case Linear() | Sparse() | Convolution():
             weight, bias = dense(node)
             return tuple(
-                _shift(
-                    _sum([_scaled(row, exact(w)) for w, row in zip(line, x[0], strict=True) if w], width), exact(b)
-                )
+                _shift(_sum([_scaled(row, exact(w)) for w, row in zip(line, x[0], strict=True) if w], width), exact(b))
                 for line, b in zip(weight.tolist(), bias.tolist(), strict=True)
             )
         case Combine():
             return tuple(
                 _shift(
-                    _sum([_scaled(v[k], exact((s[k]))) for s, v in zip(node.scales, x, strict=True)], width),
-                    exact((node.bias[k])),
+                    _sum([_scaled(v[k], exact(s[k])) for s, v in zip(node.scales, x, strict=True)], width),
+                    exact(node.bias[k]),
                 )
                 for k in range(node.size)
             )
@@ -191,7 +189,7 @@ def _bent(node: Knot, x: tuple[Row, ...], cell: Cell) -> Iterator[tuple[Cell, Pa
     for unit in range(node.size):
         for k in range(node.breakpoints.shape[1]):
             live = node.slopes[unit, k] != node.slopes[unit, k + 1]
-            row = _shift(x[unit], -exact((node.breakpoints[unit, k])))
+            row = _shift(x[unit], -exact(node.breakpoints[unit, k]))
             after = []
             for piece, bits in pieces:
                 below, above = split(piece, row) if live else (piece, None)
@@ -204,7 +202,7 @@ def _bent(node: Knot, x: tuple[Row, ...], cell: Cell) -> Iterator[tuple[Cell, Pa
             t = [exact(v) for v in node.breakpoints[unit]]
             s = [exact(v) for v in node.slopes[unit]]
             # The function at hand, a sum of bends: its value at the first breakpoint, and a change of slope at each.
-            start = exact((node.value[unit])) - (s[0] * t[0] if t else 0)
+            start = exact(node.value[unit]) - (s[0] * t[0] if t else 0)
             slope, constant = s[0], start
             highest = max((k + 1 for k in range(width) if bits[unit * width + k]), default=0)
             for k in range(highest):

@@ -12,7 +12,6 @@ from splinegeo.networks.graph import SplineNetwork
 from tests.oracles.rational_space import ExactSpace, exact, exact_space
 from tests.oracles.space_families import FAMILIES, space_network
 
-
 FAST = ("ternary", "duplicated", "concurrent", "domain_facet", "mixed")  # in four dimensions
 
 
@@ -58,7 +57,9 @@ def test_three_dimensions(family: str, seed: int) -> None:
     check(space_network(family, 3, seed), 3)
 
 
-@pytest.mark.parametrize("family", [*FAST, *(pytest.param(f, marks=pytest.mark.slow) for f in FAMILIES if f not in FAST)])
+@pytest.mark.parametrize(
+    "family", [*FAST, *(pytest.param(f, marks=pytest.mark.slow) for f in FAMILIES if f not in FAST)]
+)
 def test_four_dimensions(family: str) -> None:
     check(space_network(family, 4, 2), 4)
 
