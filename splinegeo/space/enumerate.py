@@ -52,7 +52,7 @@ class Worker:
         self.problem = problem
         self.table = Table(dict(problem.plan), FIELDS)
         self.dim = problem.hull.frame.dim
-        add_state(self.table, self.dim, problem.words)
+        add_state(self.table, self.dim, problem.words, problem.zeros_only)
         self.table["control"] = control
         add_output(self.table, CHUNK, CHUNK << min(self.dim, 5), CHUNK * 4 * self.dim)
         add_vertices(self.table, CHUNK << 1)

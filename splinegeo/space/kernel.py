@@ -28,6 +28,7 @@ from splinegeo.space.cells import (
 )
 from splinegeo.space.emit import emit
 from splinegeo.space.memory import view
+from splinegeo.space.prune import may_vanish
 from splinegeo.space.rows import sync
 from splinegeo.space.state import (
     BASE,
@@ -47,6 +48,7 @@ from splinegeo.space.state import (
     STARTED,
     V_OUT,
     WORDS,
+    ZEROS_ONLY,
 )  # fmt: skip
 
 
@@ -151,6 +153,16 @@ def _is_full(t):
     )
 
 
+@kernel(inner=True)
+def _touches(t, hinge):
+    """Whether a hinge vanishes somewhere on the current cell."""
+    slots, at = view(t, "slots"), slots_at(t)
+    found = False
+    for s in range(64 * view(t, "scalars")[WORDS]):
+        found |= slots[at + s] == hinge
+    return found
+
+
 @kernel()
 def walk(t, ask, code, depth, limit):
     """Enumerate the regions of one task: those under the node that ``code`` names among the first ``depth`` splits.
@@ -195,7 +207,8 @@ def walk(t, ask, code, depth, limit):
                 return FULL
             if level >= 0:
                 _hash_level(t, level)
-            emit(t, view(t, "hashes")[n_levels])
+            if scalars[ZEROS_ONLY] == 0 or _touches(t, offsets[n_levels] - 1):
+                emit(t, view(t, "hashes")[n_levels])
             scalars[HAVE] = 0
             continue
         if level >= 0:
@@ -206,3 +219,5 @@ def walk(t, ask, code, depth, limit):
             return status
         scalars[LEVEL] = level + 1
         scalars[POSITION] = 0
+        if scalars[ZEROS_ONLY] != 0 and not may_vanish(t, level + 1):
+            scalars[HAVE] = 0

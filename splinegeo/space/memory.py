@@ -70,6 +70,10 @@ STATE: Fields = {
     "id": (_I, 1),  # exact id of a vertex, -1 while nobody asked
     "slots": (_I, 1),
     "nodes": (_I, 8),  # start, vertices, level, position, hinge, side, depth
+    # Bounds, see `prune`: a later level's affine parts, chords of hinges, radii around these.
+    "relaxed": (_F, 1),
+    "chord": (_F, 1),
+    "chord_radius": (_F, 1),
     # Scratch.
     "value": (_F, 1),
     "values": (_F, 1),

@@ -33,9 +33,12 @@ class Problem:
     plan: dict[str, Array]
     words: int  # of a tight set to begin with
     hinges: Array  # (H,) breakpoint of the network for each hinge
+    zeros_only: bool  # leave out regions on which the last hinge does not vanish
 
     @classmethod
-    def of(cls, network: SplineNetwork, origin: Array, basis: Array, hull: Hull) -> Problem:
+    def of(
+        cls, network: SplineNetwork, origin: Array, basis: Array, hull: Hull, *, zeros_only: bool = False
+    ) -> Problem:
         """Prepare a network; z = origin + basis @ u.
 
         Raises:
@@ -54,7 +57,7 @@ class Problem:
         plan = {**_rows(levels), **_start(hull)}
         hinges = np.concatenate([lv.breakpoints for lv in levels[:-1]] or [np.zeros(0, np.int64)])
         layout = Layout(exact, places, plan["offsets"], None, np.zeros(0, np.int64))
-        return cls(network, hull, exact, layout, plan, plan["start_tight"].size // len(hull.vertices), hinges)
+        return cls(network, hull, exact, layout, plan, plan["start_tight"].size // len(hull.vertices), hinges, zeros_only)
 
     @property
     def splits(self) -> int:

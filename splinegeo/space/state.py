@@ -9,17 +9,17 @@ from splinegeo.partition.memory import Table
 
 # Entries of `scalars`.
 DIM, WORDS, ROOM, POOL, BASE, SP, POOL_TOP, LEVEL, POSITION, N_VERTICES, DEPTH, HAVE, STARTED = range(13)
-N_OUT, C_OUT, F_OUT, V_OUT = range(13, 17)
+N_OUT, C_OUT, F_OUT, V_OUT, ZEROS_ONLY = range(13, 18)
 EMPTY = -(1 << 40)  # a slot that stands for nothing
 
 
-def add_state(table: Table, dim: int, words: int) -> None:
-    """Fresh scratch for one thread."""
+def add_state(table: Table, dim: int, words: int, zeros_only: bool) -> None:
+    """Fresh scratch for one thread; ``zeros_only`` leaves out regions on which the last hinge does not vanish."""
     offsets = table["offsets"]
     levels, hinges = len(offsets) - 2, int(offsets[-2])
     wide = max(8, int(np.diff(offsets[:-1]).max(initial=0)))
-    scalars = np.zeros(17, np.int64)
-    scalars[DIM], scalars[WORDS] = dim, words
+    scalars = np.zeros(18, np.int64)
+    scalars[DIM], scalars[WORDS], scalars[ZEROS_ONLY] = dim, words, zeros_only
     fresh: dict[str, Array] = {
         "scalars": scalars,
         "rows": np.zeros((dim + 1) * hinges),
@@ -37,6 +37,9 @@ def add_state(table: Table, dim: int, words: int) -> None:
         "crossing": np.zeros(hinges, np.int64),
         "n_crossing": np.zeros(levels, np.int64),
         "hashes": np.zeros(levels + 1, np.uint64),
+        "relaxed": np.zeros((dim + 1) * hinges),
+        "chord": np.zeros((dim + 1) * hinges),
+        "chord_radius": np.zeros(hinges),
         "nodes": np.zeros((64, 8), np.int64),
         "values": np.zeros(wide),
         "up": np.zeros(wide, np.int8),
