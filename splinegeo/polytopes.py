@@ -182,7 +182,7 @@ def _simplices(points: list[tuple[Fraction, ...]], tight: list[set[int]], dim: i
             done.append([points[k] for k in [*apexes, members[0]]])
             return
         here = [tight[k] for k in members]
-        others = set.union(*here) - set.intersection(*here)
+        others = set().union(*here) - here[0].intersection(*here)
         parts = {frozenset(k for k in members if f in tight[k]) for f in others}
         for part in parts:
             if members[0] not in part and not any(part < other for other in parts):

@@ -7,4 +7,14 @@ from splinegeo.io.exports import space_to_networkx, to_networkx, to_shapely
 from splinegeo.io.meshes import save_mesh
 from splinegeo.io.partition_file import load, load_network, save, save_network
 
-__all__ = ["FileAccessError", "load", "load_network", "save", "save_mesh", "save_network", "space_to_networkx", "to_networkx", "to_shapely"]
+__all__ = [
+    "FileAccessError",
+    "load",
+    "load_network",
+    "save",
+    "save_mesh",
+    "save_network",
+    "space_to_networkx",
+    "to_networkx",
+    "to_shapely",
+]

@@ -86,9 +86,7 @@ def space_to_networkx(part: SpacePartition) -> networkx.Graph:
     for region, (psi, nu, volume, point) in enumerate(columns):
         graph.add_node(region, psi=psi, nu=nu, volume=volume, interior_point=point)
     for facet in np.flatnonzero(part.facet_regions[:, 1] >= 0).tolist():
-        graph.add_edge(
-            *part.facet_regions[facet].tolist(), facet=facet, **_names(part.network, part.facets[facet])
-        )
+        graph.add_edge(*part.facet_regions[facet].tolist(), facet=facet, **_names(part.network, part.facets[facet]))
     return graph
 
 

@@ -58,12 +58,13 @@ def load(path: str | os.PathLike[str], *, max_bytes: int = container.DEFAULT_MAX
     """
     header, arrays = container.read(path, "partition", max_bytes)
     try:
-        part = _decode(header["partition"], arrays)
-        if not isinstance(part, (Partition, SpacePartition)):
-            raise FileFormatError(f"it holds a {type(part).__name__}")
+        part = _decode(header["partition"], arrays, (Partition, SpacePartition))
         if arrays:
             raise FileFormatError(f"it holds arrays that nothing refers to: {', '.join(sorted(arrays)[:5])}")
-        (check_partition if isinstance(part, Partition) else check_space)(part)
+        if isinstance(part, Partition):
+            check_partition(part)
+        else:
+            check_space(part)
     except (SplineGeoError, KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError) as error:
         raise FileFormatError(f"load: {os.fspath(path)!r} is inconsistent: {error}") from error
     return part
@@ -114,7 +115,7 @@ def _encode(value: Any, name: str, arrays: dict[str, Array]) -> Any:
     raise WrongType(f"save: field {name!r} holds a {type(value).__name__}, which the file format has no place for")
 
 
-def _decode(node: Any, arrays: dict[str, Array], expected: type | None = None) -> Any:
+def _decode(node: Any, arrays: dict[str, Array], expected: tuple[type, ...] | None = None) -> Any:
     """The value of a JSON node; arrays that are used leave ``arrays``."""
     if node is None or isinstance(node, (bool, int, str)):
         return node
@@ -130,7 +131,7 @@ def _decode(node: Any, arrays: dict[str, Array], expected: type | None = None) -
         keys = [key for key in arrays if key.startswith(_NETWORK_PREFIX)]
         return from_arrays({key.removeprefix(_NETWORK_PREFIX): arrays.pop(key) for key in keys})
     cls = _classes().get(content) if kind == "class" else None
-    if cls is None or expected not in (None, cls):
+    if cls is None or (expected is not None and cls not in expected):
         raise FileFormatError(f"it holds a {content!r} where this splinegeo knows no such thing")
     return _build(cls, node["fields"], arrays)
 
@@ -151,7 +152,7 @@ def _build(cls: type, nodes: Mapping[str, Any], arrays: dict[str, Array]) -> Any
 
 @functools.cache
 def _classes() -> dict[str, type]:
-    """The partitions and the dataclasses that its annotations name, and theirs in turn; a network has its own format."""
+    """The partitions and the dataclasses that their annotations name, and so on; a network has its own format."""
     found: dict[str, type] = {}
     todo: list[Any] = [Partition, SpacePartition]
     while todo:

@@ -58,7 +58,7 @@ def _start(t):
     scalars = view(t, "scalars")
     x, error, tight, ids, slots = view(t, "x"), view(t, "error"), view(t, "tight"), view(t, "id"), view(t, "slots")
     given_x, given_error, given_tight = view(t, "start_x"), view(t, "start_error"), view(t, "start_tight")
-    given_slots, stamp = view(t, "start_slots"), view(t, "stamp")
+    given_slots, stamp, bits = view(t, "start_slots"), view(t, "stamp"), view(t, "bits")
     d, words, n = scalars[DIM], scalars[WORDS], given_error.shape[0]
     for v in range(n):
         for c in range(d):
@@ -69,7 +69,9 @@ def _start(t):
     for s in range(64 * words):
         slots[s] = given_slots[s]
     for k in range(stamp.shape[0]):
-        stamp[k] = -1  # nothing that a task leaves behind may be built upon by the next
+        stamp[k] = -1  # nothing that a task leaves behind may be built upon by the next, or decide its order
+    for k in range(bits.shape[0]):
+        bits[k] = 0
     scalars[SP] = scalars[POOL_TOP] = scalars[POSITION] = scalars[DEPTH] = scalars[BASE] = 0
     scalars[LEVEL] = -1
     scalars[N_VERTICES] = n

@@ -1,7 +1,7 @@
 """Facets of regions in three dimensions as polygons: their corners in order, all of them turned the same way.
 
-The order follows from which corners share a second facet of the region, not from where they lie: it is right for slivers,
-too.
+The order follows from which corners share a second facet of the region, not from where they lie: it is right for
+slivers, too.
 """
 
 from __future__ import annotations

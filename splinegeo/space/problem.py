@@ -57,7 +57,8 @@ class Problem:
         plan = {**_rows(levels), **_start(hull)}
         hinges = np.concatenate([lv.breakpoints for lv in levels[:-1]] or [np.zeros(0, np.int64)])
         layout = Layout(exact, places, plan["offsets"], None, np.zeros(0, np.int64))
-        return cls(network, hull, exact, layout, plan, plan["start_tight"].size // len(hull.vertices), hinges, zeros_only)
+        words = len(plan["start_slots"]) // 64
+        return cls(network, hull, exact, layout, plan, words, hinges, zeros_only)
 
     @property
     def splits(self) -> int:

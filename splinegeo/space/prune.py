@@ -36,7 +36,7 @@ def _range(t, coefficients, radius, hinge):
 @kernel(inner=True)
 def _through(t, source, radius, hinge, chord):
     """Send a function through its hinge: its chord is written, the radius around that is returned."""
-    bits, slopes, radii = view(t, "bits"), view(t, "slopes"), view(t, "chord_radius")
+    slopes, radii = view(t, "slopes"), view(t, "chord_radius")
     d, hinges = view(t, "scalars")[DIM], view(t, "rho").shape[0]
     low, high = _range(t, source, radius, hinge)
     below, above = slopes[hinge, 0], slopes[hinge, 1]

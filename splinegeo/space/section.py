@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def section(part: SpacePartition, plane: Any, domain: Box | Polygon) -> Partition:
-    """See `SpacePartition.section`. The embeddings are multiplied in float64, which rounds unless one is the identity."""
+    """See `SpacePartition.section`. The embeddings are multiplied in float64: exact if one is the identity."""
     if not isinstance(plane, Slice):
         raise WrongType(f"section: the plane is a Slice, not {type(plane).__name__}")
     if (plane.ambient_dim, plane.dim) != (part.dim, 2):

@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 
 from splinegeo._errors import InvalidArgument, ShapeMismatch, UnsupportedOperation
 from splinegeo._types import Array
-from splinegeo.domains import Box, Slice
+from splinegeo.domains import Box, Polygon, Slice
 from splinegeo.networks.graph import Knot, Linear, SplineNetwork
 from splinegeo.partition.budget import Budget
 from splinegeo.partition.enumerate import n_threads
@@ -64,7 +64,8 @@ class Surface:
         face = np.repeat(np.arange(self.n_faces), counts - 2)
         place = np.arange(len(face)) - np.repeat(np.cumsum(counts - 2) - (counts - 2), counts - 2)
         start = self.face_offsets[face]
-        columns = [self.face_vertices[start], self.face_vertices[start + place + 1], self.face_vertices[start + place + 2]]
+        corner = self.face_vertices
+        columns = [corner[start], corner[start + place + 1], corner[start + place + 2]]
         return np.stack(columns, 1) if len(face) else np.zeros((0, 3), np.int64)
 
     @property
@@ -75,7 +76,7 @@ class Surface:
 
     @property
     def volume(self) -> float:
-        """The volume inside a closed surface (by the divergence theorem); negative where the function is larger inside."""
+        """The volume inside a closed surface, by the divergence theorem; negative if the function is larger inside."""
         a, b, c = self.vertices[self.triangles].transpose(1, 0, 2)
         return float((a * np.cross(b, c)).sum() / 6)
 
@@ -132,7 +133,7 @@ class Surface:
 
 def zero_set(
     net: nn.Module | SplineNetwork,
-    domain: Box | Polytope,
+    domain: Box | Polygon | Polytope,
     slice: Slice | None = None,
     *,
     output: int = 0,
@@ -182,7 +183,7 @@ def _continued(network: SplineNetwork, output: Any, level: Any) -> SplineNetwork
     whole = isinstance(output, (int, np.integer)) and not isinstance(output, bool)
     if not whole or not 0 <= output < n:
         raise InvalidArgument(f"zero_set(output={output!r}): outputs are numbered 0 to {n - 1}")
-    if isinstance(level, bool) or not isinstance(level, numbers.Real) or not abs(level) <= sys.float_info.max:
+    if isinstance(level, bool) or not isinstance(level, numbers.Real) or not abs(float(level)) <= sys.float_info.max:
         raise InvalidArgument(f"zero_set(level={level!r}): a finite number is expected")
     weight = np.zeros((1, n))
     weight[0, output] = 1.0
