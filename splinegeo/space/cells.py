@@ -24,7 +24,7 @@ DONE, FULL, ROOM_SHORT, STACK_SHORT, WORDS_SHORT, STOPPED, ERROR = range(7)
 SIGNS, POINT = range(2)  # what the judge is asked for
 # How well a vertex has to be known. Beyond the first bound it is no longer taken to lie between its neighbours, but
 # where its hyperplanes meet; beyond the second it is rounded from its exact position. That only has to be rare.
-LOOSE, TOO_LOOSE = 1e-10, 1e-7
+LOOSE, TOO_LOOSE = 1e-10, 1e-6
 UNIT = 2.0**-53  # error of a coordinate that is correctly rounded and at most about 1
 
 

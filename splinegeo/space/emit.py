@@ -127,7 +127,7 @@ def emit(t, own):
     out_bits, bit_words = view(t, "out_bits"), view(t, "bits_words")
     words, base, nv = scalars[WORDS], scalars[BASE], scalars[N_VERTICES]
     n, c = scalars[N_OUT], scalars[C_OUT]
-    width = (view(t, "rho").shape[0] + 7) // 8
+    width = (view(t, "tilt").shape[0] + 7) // 8
     # Eight bytes of 0 or 1 into the bits of one: the factor carries byte i to bit 56 + i, and no sum carries over.
     for k in range(width):
         out_bits[n * width + k] = (bit_words[k] * np.uint64(0x0102040810204080)) >> np.uint64(56)

@@ -29,7 +29,6 @@ PLAN: Fields = {
     "inputs": (_I, 1),  # (L,) number of hinges that a level reads
     "slopes": (_F, 2),  # (H, 2) below and above the kink
     "steep": (_F, 1),  # (H,) the larger one's size
-    "rho": (_F, 1),  # (H,) absolute sum of a row
     "slack": (_F, 1),  # (H,) error of the stored weights relative to the largest input, or one
     "twin": (_I, 1),  # (H,) the hinge of the level to which this one is proportional, or itself: its representative
     "twin_start": (_I, 1),  # (H + 1,) CSR: the hinges proportional to a representative, itself first
@@ -49,6 +48,8 @@ STATE: Fields = {
     "scalars": (_I, 1),  # see `state`
     "rows": (_F, 1),  # ((d + 1) H,)
     "row_error": (_F, 1),  # (H,) bound on the error of an entry
+    "drift": (_F, 1),  # (H,) the same without the errors of the weights
+    "row_size": (_F, 1),  # (H,) largest entry
     "tilt": (_F, 1),  # (H,) how much a value moves with the vertex
     "noise": (_F, 1),  # (H,) bound on the error of a value at an exact vertex
     "bits": (_B, 1),  # activation of each hinge, padded to words
@@ -59,7 +60,6 @@ STATE: Fields = {
     "version": (_I, 1),
     "updates": (_I, 1),  # (L,) rank-one changes since the rows were made afresh
     "biggest": (_F, 1),  # (L,) largest coefficient that a level hands on
-    "reach": (_F, 1),  # (L,) largest error that it hands on
     "crossing": (_I, 1),  # (H,) by level the hinges that cross the cell on which it was opened
     "n_crossing": (_I, 1),  # (L,)
     "hashes": (_U, 1),  # (L + 1,) of the pattern up to a level

@@ -118,7 +118,6 @@ def _rows(levels: list[Level]) -> dict[str, Array]:
         "inputs": np.array([sum(g.shape[1] for g in lv.blocks.values()) for lv in hidden], np.int64),
         "slopes": slopes,
         "steep": np.abs(slopes).max(1, initial=0.0),
-        "rho": joined("weight"),
         "slack": joined("slack") * 1.01,
         "twin": twin,
         "twin_start": np.r_[0, np.cumsum(np.bincount(twin, minlength=n))].astype(np.int64),
