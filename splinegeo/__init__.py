@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from splinegeo.networks import SplineNetwork, capture
     from splinegeo.networks.onnx import load_onnx
     from splinegeo.partition import Budget, Partition, Reduction, partition
+    from splinegeo.polytopes import Polytope
+    from splinegeo.space import SpacePartition, Surface, zero_set
     from splinegeo.streaming import (
         CheckpointMismatch,
         Histogram,
@@ -51,11 +53,13 @@ __version__ = "0.1.0"
 
 __all__ = [
     "partition",
+    "zero_set",
     "stream",
     "summarise",
     "estimate_regions",
     "Box",
     "Polygon",
+    "Polytope",
     "Slice",
     "Budget",
     "Reduction",
@@ -63,6 +67,8 @@ __all__ = [
     "load_onnx",
     "SplineNetwork",
     "Partition",
+    "SpacePartition",
+    "Surface",
     "Stream",
     "RegionBatch",
     "Summary",
@@ -98,6 +104,10 @@ _HOMES = {
     "Budget": "splinegeo.partition",
     "Partition": "splinegeo.partition",
     "Reduction": "splinegeo.partition",
+    "Polytope": "splinegeo.polytopes",
+    "SpacePartition": "splinegeo.space",
+    "Surface": "splinegeo.space",
+    "zero_set": "splinegeo.space",
     "stream": "splinegeo.streaming",
     "summarise": "splinegeo.streaming",
     "estimate_regions": "splinegeo.streaming",
@@ -120,7 +130,7 @@ _HOMES = {
     "load_network": "splinegeo.io",
     "FileAccessError": "splinegeo.io",
 }
-_SUBPACKAGES = ("descriptors", "domains", "io", "networks", "partition", "plot", "streaming")
+_SUBPACKAGES = ("descriptors", "domains", "io", "networks", "partition", "plot", "polytopes", "space", "streaming")
 
 
 def __getattr__(name: str) -> Any:

@@ -14,15 +14,18 @@ if TYPE_CHECKING:
     from splinegeo.plot.histogram import plot_histogram
     from splinegeo.plot.image import plot_image
     from splinegeo.plot.regions import plot_partition
+    from splinegeo.plot.space import plot_space, plot_surface
 
 _HOME = {
     "plot_decision_boundary": "boundary",
     "plot_histogram": "histogram",
     "plot_image": "image",
     "plot_partition": "regions",
+    "plot_space": "space",
+    "plot_surface": "space",
 }
 
-__all__ = ["plot_decision_boundary", "plot_histogram", "plot_image", "plot_partition"]
+__all__ = ["plot_decision_boundary", "plot_histogram", "plot_image", "plot_partition", "plot_space", "plot_surface"]
 
 
 def __getattr__(name: str) -> Any:

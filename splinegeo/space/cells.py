@@ -24,7 +24,8 @@ DONE, FULL, ROOM_SHORT, STACK_SHORT, WORDS_SHORT, STOPPED, ERROR = range(7)
 SIGNS, POINT = range(2)  # what the judge is asked for
 # How well a vertex has to be known. Beyond the first bound it is no longer taken to lie between its neighbours, but
 # where its hyperplanes meet; beyond the second it is rounded from its exact position. That only has to be rare.
-LOOSE, TOO_LOOSE = 1e-10, 1e-6
+LOOSE, TOO_LOOSE = 1e-9, 1e-6
+_SPREAD = np.uint64(0x9E3779B97F4A7C15)  # an odd number of random bits
 UNIT = 2.0**-53  # error of a coordinate that is correctly rounded and at most about 1
 
 
@@ -215,12 +216,50 @@ def _lonely(t, p, q, nv):
 
 
 @kernel(inner=True)
+def _matched_edges(t, na, nb):
+    """`find_edges` for many vertices, all of them with d hyperplanes, in one word: edges matched by d - 1 of them."""
+    tight, above, below, pairs = view(t, "tight"), view(t, "above"), view(t, "below"), view(t, "pairs")
+    table, keys, base = view(t, "edge_table"), view(t, "edge_key"), view(t, "scalars")[BASE]
+    places = 64
+    while places < 2 * na * view(t, "scalars")[DIM]:
+        places *= 2
+    mask = places - 1
+    for k in range(places):
+        table[k] = 0
+    for a in range(na):
+        rest = whole = tight[base + above[a]]
+        while rest != 0:
+            key = whole ^ (rest & (~rest + np.uint64(1)))
+            rest &= rest - np.uint64(1)
+            place = np.int64((key * _SPREAD) >> np.uint64(32)) & mask
+            while table[place] != 0:
+                place = (place + 1) & mask
+            table[place], keys[place] = above[a] + 1, key
+    n = 0
+    for b in range(nb):
+        rest = whole = tight[base + below[b]]
+        while rest != 0:
+            key = whole ^ (rest & (~rest + np.uint64(1)))
+            rest &= rest - np.uint64(1)
+            place = np.int64((key * _SPREAD) >> np.uint64(32)) & mask
+            while table[place] != 0 and keys[place] != key:
+                place = (place + 1) & mask
+            if table[place] != 0:
+                if n == pairs.shape[0]:
+                    return -1
+                pairs[n, 0], pairs[n, 1] = table[place] - 1, below[b]
+                n += 1
+    return n
+
+
+@kernel(inner=True)
 def find_edges(t, nv):
     """List the edges of the current cell that the hinge of `classify` crosses; -1 where there is no room for them."""
     scalars, tight, sign = view(t, "scalars"), view(t, "tight"), view(t, "sign")
     above, below, pairs, counts = view(t, "above"), view(t, "below"), view(t, "pairs"), view(t, "n_tight")
     d, words, base = scalars[DIM], scalars[WORDS], scalars[BASE]
     na = nb = 0
+    simple = words == 1
     for v in range(nv):
         if sign[v] > 0:
             above[na] = v
@@ -232,6 +271,9 @@ def find_edges(t, nv):
         for w in range(words):
             k += popcount(tight[(base + v) * words + w])
         counts[v] = k
+        simple &= k == d
+    if simple and na * nb > 2 * d * nv:
+        return _matched_edges(t, na, nb)
     n = 0
     for a in range(na):
         p = above[a]

@@ -86,6 +86,8 @@ STATE: Fields = {
     "above": (_I, 1),
     "below": (_I, 1),
     "n_tight": (_I, 1),  # (ROOM,)
+    "edge_table": (_I, 1),  # a power of two of places, twice what `_matched_edges` fills: vertex + 1, or 0
+    "edge_key": (_U, 1),
     "pairs": (_I, 2),  # the edges that are cut: a vertex above and one below
     "slot_hash": (_U, 1),  # (64 W,) of a slot that is tight
     "matrix": (_F, 1),  # (64 W (d + 1),) rows that are tight at a vertex

@@ -50,7 +50,7 @@ def oriented(points: Array, corner: Array, offsets: Array, towards: Array) -> Ar
     little about a sliver.
     """
     n = len(offsets) - 1
-    normals = _normals(points, corner, offsets)
+    normals = face_normals(points, corner, offsets)
     centres = points[corner[offsets[:-1]]] if n else np.zeros((0, 3))
     vote = (normals * (towards - centres)).sum(1)
     flip, label = _turned_alike(corner, offsets)
@@ -63,7 +63,7 @@ def oriented(points: Array, corner: Array, offsets: Array, towards: Array) -> Ar
     return out
 
 
-def _normals(points: Array, corner: Array, offsets: Array) -> Array:
+def face_normals(points: Array, corner: Array, offsets: Array) -> Array:
     """(F, 3) twice the area of each polygon along its normal."""
     if len(offsets) == 1:
         return np.zeros((0, 3))

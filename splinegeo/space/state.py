@@ -71,6 +71,8 @@ def _add_cells(table: Table, start_slots: Array) -> None:
     table["above"], table["below"] = np.zeros(room, np.int64), np.zeros(room, np.int64)
     table["n_tight"] = np.zeros(room, np.int64)
     table["pairs"] = np.zeros((room, 2), np.int64)
+    places = 1 << (2 * room * dim).bit_length()
+    table["edge_table"], table["edge_key"] = np.zeros(places, np.int64), np.zeros(places, np.uint64)
     table["meets"] = np.zeros(slots * words, np.uint64)
     table["counts"] = np.zeros(slots, np.int64)
     table["matrix"], table["work"] = np.zeros(slots * (dim + 1)), np.zeros(slots * dim)

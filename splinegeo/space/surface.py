@@ -29,7 +29,7 @@ from splinegeo.space.api import checked_scene
 from splinegeo.space.enumerate import Job
 from splinegeo.space.link import join
 from splinegeo.space.outline import Hull
-from splinegeo.space.polygons import cycles, oriented
+from splinegeo.space.polygons import cycles, face_normals, oriented
 from splinegeo.space.problem import Problem
 
 if TYPE_CHECKING:
@@ -67,6 +67,13 @@ class Surface:
         corner = self.face_vertices
         columns = [corner[start], corner[start + place + 1], corner[start + place + 2]]
         return np.stack(columns, 1) if len(face) else np.zeros((0, 3), np.int64)
+
+    @property
+    def normals(self) -> Array:
+        """(F, 3) unit normals towards where the function is larger; zero for a polygon without area."""
+        n = face_normals(self.vertices, self.face_vertices, self.face_offsets)
+        size = np.linalg.norm(n, axis=1, keepdims=True)
+        return np.asarray(n / np.where(size > 0, size, 1))
 
     @property
     def area(self) -> float:
