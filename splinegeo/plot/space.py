@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -57,11 +57,11 @@ def plot_space(
     """
     call = "plot_space"
     _check(call, part)
-    shown = None if color is None else region_values(call, part, color)
+    shown = None if color is None else region_values(call, cast("Any", part), color)
     chosen = None
     if shown is not None and shown.kind != "rgba":
         chosen = scale(call, shown, part.volumes, limits, cmap, label)
-    ax = get_axes(call, ax, dimension=3)
+    space: Any = get_axes(call, ax, dimension=3)
     outer = np.flatnonzero(part.facet_sides >= 0)
     stored = {name: getattr(part, name) for name in part.__dataclass_fields__}
     polygons = [part.vertices[loop] for loop in cycles(stored, outer)]
@@ -71,15 +71,16 @@ def plot_space(
         assert shown is not None
         return np.asarray(colors(shown, chosen))[regions]
 
-    style = collection_style(ax, len(outer), edges, None if shown is None else fill, kwargs)
+    style = collection_style(space, len(outer), edges, None if shown is None else fill, kwargs)
     collection = Poly3DCollection(polygons, **style)
     if shown is not None:
         paint(collection, type(shown)(shown.values[regions], shown.kind, shown.label), chosen)
-    ax.add_collection3d(collection)
-    _frame(ax, part.vertices)
+    space.add_collection3d(collection)
+    _frame(space, part.vertices)
     if colorbar and chosen is not None:
-        add_colorbar(ax, collection, chosen)
-    return ax
+        add_colorbar(space, collection, chosen)
+    drawn: Axes = space
+    return drawn
 
 
 def plot_surface(surface: Surface, ax: Axes | None = None, color: Any = "#8fb8de", **kwargs: Any) -> Axes:
@@ -100,15 +101,14 @@ def plot_surface(surface: Surface, ax: Axes | None = None, color: Any = "#8fb8de
     if surface.n_faces == 0:
         raise InvalidArgument(f"{call}: the surface has no faces")
     base = np.asarray(color, float) if not isinstance(color, str) else np.array(to_rgb(color))
-    ax = get_axes(call, ax, dimension=3)
+    space: Any = get_axes(call, ax, dimension=3)
     shade = 0.55 + 0.45 * np.clip(surface.normals @ (LIGHT / np.linalg.norm(LIGHT)), -1, 1)
     faces = np.clip(base * shade[:, None], 0, 1)
-    polygons = [surface.vertices[face] for face in surface.faces]
-    ax.add_collection3d(
-        Poly3DCollection(polygons, **{"facecolors": faces, "edgecolors": faces, "linewidths": 0.3} | kwargs)
-    )
-    _frame(ax, surface.vertices)
-    return ax
+    style = {"facecolors": faces, "edgecolors": faces, "linewidths": 0.3} | kwargs
+    space.add_collection3d(Poly3DCollection([surface.vertices[face] for face in surface.faces], **style))
+    _frame(space, surface.vertices)
+    drawn: Axes = space
+    return drawn
 
 
 def _check(call: str, part: Any) -> None:
@@ -120,10 +120,9 @@ def _check(call: str, part: Any) -> None:
         raise InvalidArgument(f"{call}: the partition has no regions")
 
 
-def _frame(ax: Axes, points: Array) -> None:
+def _frame(space: Any, points: Array) -> None:
     low, high = points.min(0), points.max(0)
-    space: Any = ax
     space.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), zlim=(low[2], high[2]))
     space.set_box_aspect(high - low)
     space.set(xlabel="$u_1$", ylabel="$u_2$", zlabel="$u_3$")
-    ax.locator_params(nbins=5)
+    space.locator_params(nbins=5)
