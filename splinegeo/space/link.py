@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from splinegeo._errors import SplineGeoError
+from splinegeo._jit import kernel
 from splinegeo._types import Array
 from splinegeo.space.problem import Problem
 
@@ -63,23 +64,39 @@ def _vertices(parts: list[dict[str, Array]], problem: Problem) -> tuple[Array, A
     used[corner] = True
     keys = np.concatenate([p["key_of_vertex"] for p in parts])[used]
     number = np.cumsum(used) - 1
-    first, inverse, _ = _by_appearance(keys)
+    first, inverse = _by_appearance(keys)
     x = np.concatenate([p["x"] for p in parts])[used][first]
     return problem.hull.to_slice(x), inverse[number[corner]]
 
 
-def _by_appearance(keys: Array) -> tuple[Array, Array, Array]:
-    """First index of each distinct key, in order, the number (n,) of each entry's key, and how often each occurs."""
-    _, first, inverse, count = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
-    order = np.argsort(first)
-    rank = np.empty(len(first), np.int64)
-    rank[order] = np.arange(len(first))
-    return first[order], rank[inverse], count[order]
+@kernel()
+def _number(keys, table, number, first):
+    """Number keys in order of appearance through a hash table of zeros; how many different ones there are."""
+    mask = table.shape[0] - 1
+    n = 0
+    for k in range(keys.shape[0]):
+        place = np.int64(keys[k]) & mask
+        while table[place] != 0 and keys[first[table[place] - 1]] != keys[k]:
+            place = (place + 1) & mask
+        if table[place] == 0:
+            first[n] = k
+            n += 1
+            table[place] = n
+        number[k] = table[place] - 1
+    return n
+
+
+def _by_appearance(keys: Array) -> tuple[Array, Array]:
+    """First index of each distinct key, in order, and the number (n,) of each entry's key. Keys are hashes already."""
+    first, number = np.empty(len(keys), np.int64), np.empty(len(keys), np.int64)
+    n = _number(keys, np.zeros(1 << (2 * len(keys) + 1).bit_length(), np.int64), number, first)
+    return first[:n].copy(), number
 
 
 def _pairs(keys: Array, regions: Array, sides: Array, complete: bool) -> tuple[Array, Array, Array]:
     """The facet of each entry, the regions (M, 2) of each facet, and the first entry of each."""
-    first, facet, count = _by_appearance(keys)
+    first, facet = _by_appearance(keys)
+    count = np.bincount(facet, minlength=len(first))
     both = np.full((len(first), 2), MISSING, np.int64)
     both[sides[first] >= 0, 1] = BOUNDARY
     both[:, 0] = regions[first]
@@ -94,17 +111,30 @@ def _pairs(keys: Array, regions: Array, sides: Array, complete: bool) -> tuple[A
     return facet, both, first
 
 
+@kernel()
+def _flips(packed, both, counts, out):
+    """The bits in which two patterns differ, pair by pair; only counted where there is no room for them."""
+    n = 0
+    for f in range(both.shape[0]):
+        if both[f, 1] < 0:
+            continue
+        before = n
+        for byte in range(packed.shape[1]):
+            change = packed[both[f, 0], byte] ^ packed[both[f, 1], byte]
+            for bit in range(8 if change else 0):
+                if (change >> bit) & 1:
+                    if out.shape[0] > 0:
+                        out[n] = 8 * byte + bit
+                    n += 1
+        counts[f] = n - before
+    return n
+
+
 def _differences(packed: Array, both: Array) -> tuple[Array, Array]:
     """CSR: the breakpoints on whose sides the two regions of each facet differ."""
-    inner = np.flatnonzero(both[:, 1] >= 0)
-    counts = np.zeros(len(both), np.int64)
-    found = [np.zeros(0, np.int32)]
-    for k in range(0, len(inner), 1 << 16):
-        here = inner[k : k + (1 << 16)]
-        change = packed[both[here, 0]] ^ packed[both[here, 1]]
-        row, byte = np.nonzero(change)
-        bits = np.unpackbits(change[row, byte][:, None], axis=1, bitorder="little")
-        entry, bit = np.nonzero(bits)
-        found.append((8 * byte[entry] + bit).astype(np.int32))
-        counts[here] = np.bincount(row[entry], minlength=len(here))
-    return np.r_[0, np.cumsum(counts)], np.concatenate(found)
+    counts, found = np.zeros(len(both), np.int64), np.zeros(0, np.int32)
+    n = _flips(packed, both, counts, found)
+    if n:
+        found = np.empty(n, np.int32)
+        _flips(packed, both, counts, found)
+    return np.r_[0, np.cumsum(counts)], found
