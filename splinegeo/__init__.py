@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from splinegeo.networks import SplineNetwork, capture
     from splinegeo.networks.onnx import load_onnx
     from splinegeo.partition import Budget, Partition, Reduction, partition
+    from splinegeo.polytopes import Polytope
+    from splinegeo.space import SpacePartition, Surface, zero_set
     from splinegeo.streaming import (
         CheckpointMismatch,
         Histogram,
@@ -53,6 +55,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "partition",
+    "zero_set",
     "stream",
     "summarise",
     "estimate_regions",
@@ -60,6 +63,7 @@ __all__ = [
     "Box",
     "Polygon",
     "L1Ball",
+    "Polytope",
     "Slice",
     "Budget",
     "Reduction",
@@ -67,6 +71,8 @@ __all__ = [
     "load_onnx",
     "SplineNetwork",
     "Partition",
+    "SpacePartition",
+    "Surface",
     "Stream",
     "RegionBatch",
     "Summary",
@@ -106,6 +112,10 @@ _HOMES = {
     "Budget": "splinegeo.partition",
     "Partition": "splinegeo.partition",
     "Reduction": "splinegeo.partition",
+    "Polytope": "splinegeo.polytopes",
+    "SpacePartition": "splinegeo.space",
+    "Surface": "splinegeo.space",
+    "zero_set": "splinegeo.space",
     "stream": "splinegeo.streaming",
     "summarise": "splinegeo.streaming",
     "estimate_regions": "splinegeo.streaming",
@@ -140,6 +150,8 @@ _SUBPACKAGES = (
     "networks",
     "partition",
     "plot",
+    "polytopes",
+    "space",
     "streaming",
 )
 

@@ -21,7 +21,7 @@ _log = logging.getLogger("splinegeo")
 
 def _fingerprint() -> str:
     digest = hashlib.sha256()
-    for folder in ("networks", "partition", "descriptors", "streaming", "complexity"):
+    for folder in ("networks", "partition", "descriptors", "streaming", "complexity", "space"):
         for path in sorted((_ROOT / folder).glob("*.py")):
             digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()

@@ -9,25 +9,30 @@ from rich.console import Console
 from rich.table import Table
 
 from splinegeo._types import Array
+from splinegeo.partition import Partition
 
 if TYPE_CHECKING:
-    from splinegeo.partition import Partition
+    from splinegeo.space import SpacePartition
     from splinegeo.streaming import Summary
 
 
-def print_report(part: Partition, title: str) -> None:
+def print_report(part: Partition | SpacePartition, title: str) -> None:
     """Print counts and the statistics of ψ and ν to standard output."""
-    inner = int((part.edge_regions[:, 1] >= 0).sum())
+    if isinstance(part, Partition):
+        sides, name, measure = part.edge_regions, "edges", "area"
+    else:
+        sides, name, measure = part.facet_regions, "facets", "volume"
+    inner = int((sides[:, 1] >= 0).sum())
     rows = {
         "network": f"R^{part.network.n_inputs} -> R^{part.network.n_outputs}, {part.network.n_units:,} units",
-        "domain": f"{part.domain!r}, area {part.domain.volume:.6g}",
+        "domain": f"{part.domain!r}, {measure} {part.domain.volume:.6g}",
         "regions (activation patterns)": f"{part.n_regions:,}",
         "linear regions (affine maps)": f"{part.n_linear_regions:,}",
         "vertices": f"{len(part.vertices):,}",
-        "edges": f"{len(part.edge_vertices):,} ({inner:,} between two regions)",
-        "complete": _complete(part),
+        name: f"{len(sides):,} ({inner:,} between two regions)",
+        "complete": _complete(part, measure),
     }
-    _print(title, rows, _statistics(part) if part.n_regions else None)
+    _print(title, rows, _statistics(part, measure) if part.n_regions else None)
 
 
 def print_summary(summary: Summary, title: str) -> None:
@@ -55,8 +60,8 @@ def print_summary(summary: Summary, title: str) -> None:
     _print(title, rows, table if summary.n_regions else None)
 
 
-def _complete(found: Partition | Summary) -> str:
-    return "yes" if found.complete else f"NO: {found.stop_reason}; {found.coverage:.1%} of the area"
+def _complete(found: Partition | SpacePartition | Summary, measure: str = "area") -> str:
+    return "yes" if found.complete else f"NO: {found.stop_reason}; {found.coverage:.1%} of the {measure}"
 
 
 def _print(title: str, rows: dict[str, str], statistics: Table | None) -> None:
@@ -73,16 +78,16 @@ def _print(title: str, rows: dict[str, str], statistics: Table | None) -> None:
         console.print(statistics)
 
 
-def _statistics(part: Partition) -> Table:
+def _statistics(part: Partition | SpacePartition, measure: str) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("per region")
-    for head in ("min", "median", "max", "mean by area"):
+    for head in ("min", "median", "max", f"mean by {measure}"):
         table.add_column(head, justify="right")
     volumes = part.volumes
     share = volumes / volumes.sum()
     for name, values in (("psi", part.psi), ("nu", part.nu)):
         table.add_row(name, *_summary(values), f"{float(values @ share):.4f}")
-    table.add_row("area", *(f"{x:.4g}" for x in (volumes.min(), np.median(volumes), volumes.max())), "")
+    table.add_row(measure, *(f"{x:.4g}" for x in (volumes.min(), np.median(volumes), volumes.max())), "")
     return table
 
 

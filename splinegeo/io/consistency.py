@@ -1,4 +1,4 @@
-"""What must hold among the arrays of a `Partition`, so that no index of a loaded file points into nothing."""
+"""What must hold among the arrays of a partition, so that no index of a loaded file points into nothing."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import numpy as np
 from splinegeo._errors import FileFormatError, ShapeMismatch
 from splinegeo._types import Array
 from splinegeo.partition.result import Partition
+from splinegeo.space.result import SpacePartition
 
 _SENTINELS = 2  # -1: the domain's boundary; -2: not enumerated
 
@@ -33,8 +34,6 @@ def check_partition(part: Partition) -> None:
     _offsets("edge_breakpoint_offsets", part.edge_breakpoint_offsets, k, at_least=0)
     if len(part.edge_breakpoint_offsets) != m + 1:
         raise FileFormatError(f"edge_breakpoint_offsets has {len(part.edge_breakpoint_offsets)} entries, not {m + 1}")
-    if not np.isfinite(part.vertices).all():
-        raise FileFormatError("vertices holds a NaN or an infinity")
     for name in ("singular_values", "compressed_maps", "map_errors"):  # a network of huge weights may overflow these
         if np.isnan(getattr(part, name)).any():
             raise FileFormatError(f"{name} holds a NaN")
@@ -45,6 +44,46 @@ def check_partition(part: Partition) -> None:
     _within("edge_regions", part.edge_regions[:, 0], 0, n)
     _within("edge_regions", part.edge_regions[:, 1], -_SENTINELS, n)
     _within("edge_breakpoints", part.edge_breakpoints, 0, n_bits)
+    _common(part)
+
+
+def check_space(part: SpacePartition) -> None:
+    """Raise FileFormatError with the first thing that is wrong."""
+    n, v, m, d = len(part.region_offsets) - 1, len(part.vertices), len(part.facet_regions), part.slice.basis.shape[1]
+    c, k, f = len(part.corner_vertices), len(part.facet_breakpoints), len(part.region_facets)
+    n_bits = part.network.n_breakpoints
+    _shaped("vertices", part.vertices, np.float64, (v, d))
+    _shaped("corner_vertices", part.corner_vertices, np.int32, (c,))
+    _shaped("region_facets", part.region_facets, np.int32, (f,))
+    _shaped("facet_regions", part.facet_regions, np.int32, (m, 2))
+    _shaped("facet_sides", part.facet_sides, np.int32, (m,))
+    _shaped("facet_breakpoints", part.facet_breakpoints, np.int32, (k,))
+    _shaped("packed_patterns", part.packed_patterns, np.uint8, (n, -(-n_bits // 8)))
+    _offsets("region_offsets", part.region_offsets, c, at_least=d + 1)
+    _offsets("facet_offsets", part.facet_offsets, f, at_least=d + 1)
+    _offsets("facet_breakpoint_offsets", part.facet_breakpoint_offsets, k, at_least=0)
+    for name, length in (("facet_offsets", n + 1), ("facet_breakpoint_offsets", m + 1)):
+        if len(getattr(part, name)) != length:
+            raise FileFormatError(f"{name} has {len(getattr(part, name))} entries, not {length}")
+    counts = np.diff(part.facet_offsets)
+    words = part.corner_facets.shape[1] if part.corner_facets.ndim == 2 else 0
+    _shaped("corner_facets", part.corner_facets, np.uint64, (c, words))
+    bits = np.unpackbits(part.corner_facets.view(np.uint8), axis=1, bitorder="little")
+    own = np.repeat(counts, np.diff(part.region_offsets))
+    if (bits * (np.arange(bits.shape[1]) >= own[:, None])).any():
+        raise FileFormatError("corner_facets names facets that a region does not have")
+    _within("corner_vertices", part.corner_vertices, 0, v)
+    _within("region_facets", part.region_facets, 0, m)
+    _within("facet_regions", part.facet_regions[:, 0], 0, n)
+    _within("facet_regions", part.facet_regions[:, 1], -_SENTINELS, n)
+    _within("facet_breakpoints", part.facet_breakpoints, 0, n_bits)
+    _common(part)
+
+
+def _common(part: Partition | SpacePartition) -> None:
+    n_bits = part.network.n_breakpoints
+    if not np.isfinite(part.vertices).all():
+        raise FileFormatError("vertices holds a NaN or an infinity")
     if n_bits % 8 and (part.packed_patterns[:, -1] >> (n_bits % 8)).any():
         raise FileFormatError(f"packed_patterns sets bits beyond the {n_bits} of this network")
     if part.slice.basis.shape[0] != part.network.n_inputs:

@@ -63,6 +63,14 @@ def write(path: str | os.PathLike[str], kind: str, header: Mapping[str, Any], ar
     return target
 
 
+def write_bytes(path: str | os.PathLike[str], content: bytes) -> Path:
+    """Write bytes to ``path``, atomically."""
+    target = _checked_path(path)
+    with _replacing(target) as file:
+        file.write(content)
+    return target
+
+
 def read(
     path: str | os.PathLike[str], kind: str, max_bytes: int = DEFAULT_MAX_BYTES
 ) -> tuple[dict[str, Any], dict[str, Array]]:

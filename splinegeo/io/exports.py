@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from splinegeo._types import Array
+from splinegeo.networks import SplineNetwork
 from splinegeo.partition.result import Partition
+from splinegeo.space.result import SpacePartition
 
 if TYPE_CHECKING:
     import networkx
@@ -65,11 +67,37 @@ def to_networkx(part: Partition) -> networkx.Graph:
     return graph
 
 
+def space_to_networkx(part: SpacePartition) -> networkx.Graph:
+    """The adjacency of regions in d dimensions as a graph: a node for each region, an edge for each shared facet.
+
+    Nodes are the indices of the regions, with ``psi``, ``nu``, ``volume`` and ``interior_point``. Edges carry ``facet``
+    (the index among the partition's facets), ``breakpoints`` (pattern bits that differ) and ``units`` (their names).
+
+    Raises:
+        ImportError: networkx is not installed.
+    """
+    try:
+        import networkx
+    except ImportError as error:
+        raise ImportError("to_networkx needs networkx: pip install 'splinegeo[networkx]'") from error
+
+    graph = networkx.Graph()
+    columns = zip(part.psi.tolist(), part.nu.tolist(), part.volumes.tolist(), part.interior_points, strict=True)
+    for region, (psi, nu, volume, point) in enumerate(columns):
+        graph.add_node(region, psi=psi, nu=nu, volume=volume, interior_point=point)
+    for facet in np.flatnonzero(part.facet_regions[:, 1] >= 0).tolist():
+        graph.add_edge(*part.facet_regions[facet].tolist(), facet=facet, **_names(part.network, part.facets[facet]))
+    return graph
+
+
 def _facet(part: Partition, edge: int) -> dict[str, Any]:
     first, last = part.edge_breakpoint_offsets[edge : edge + 2]
-    breakpoints = part.edge_breakpoints[first:last]
-    units = dict.fromkeys(part.network.breakpoint_units[breakpoints].tolist())  # two breakpoints of one unit: one name
+    return _names(part.network, part.edge_breakpoints[first:last])
+
+
+def _names(network: SplineNetwork, breakpoints: Array) -> dict[str, Any]:
+    units = dict.fromkeys(network.breakpoint_units[breakpoints].tolist())  # two breakpoints of one unit: one name
     return {
         "breakpoints": tuple(breakpoints.tolist()),
-        "units": tuple(part.network.unit_name(unit) for unit in units),
+        "units": tuple(network.unit_name(unit) for unit in units),
     }

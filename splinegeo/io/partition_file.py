@@ -20,33 +20,34 @@ import numpy as np
 from splinegeo._errors import FileFormatError, SplineGeoError, WrongType
 from splinegeo._types import Array
 from splinegeo.io import container
-from splinegeo.io.consistency import check_partition
+from splinegeo.io.consistency import check_partition, check_space
 from splinegeo.networks import SplineNetwork
 from splinegeo.networks.arrays import from_arrays, to_arrays
 from splinegeo.partition.result import Partition
+from splinegeo.space.result import SpacePartition
 
 _NETWORK_PREFIX = "network/"
 
 
-def save(part: Partition, path: str | os.PathLike[str]) -> Path:
+def save(part: Partition | SpacePartition, path: str | os.PathLike[str]) -> Path:
     """Write a partition with its network, domain and slice to ``path``; the file's real path is returned.
 
     The file is a compressed ``.npz`` without pickles. It takes the place of an older one at once and only when it is
     complete, so an interrupted save leaves the old file as it was. Equal partitions give equal bytes.
 
     Raises:
-        WrongType: ``part`` is no `Partition`.
+        WrongType: ``part`` is no `Partition` or `SpacePartition`.
         FileAccessError: the path cannot be written.
     """
-    if not isinstance(part, Partition):
+    if not isinstance(part, (Partition, SpacePartition)):
         raise WrongType(f"save: the first argument must be a Partition, not {type(part).__name__}")
     arrays: dict[str, Array] = {}
     header = {"partition": _encode(part, "", arrays)}
     return container.write(path, "partition", header, arrays)
 
 
-def load(path: str | os.PathLike[str], *, max_bytes: int = container.DEFAULT_MAX_BYTES) -> Partition:
-    """Read a partition that `save` wrote; it equals the one that was saved, byte for byte.
+def load(path: str | os.PathLike[str], *, max_bytes: int = container.DEFAULT_MAX_BYTES) -> Partition | Any:
+    """Read a `Partition` or a `SpacePartition` that `save` wrote; it equals the one that was saved, byte for byte.
 
     A file from a stranger is safe to load: nothing is unpickled, declared sizes are checked against the size of the
     file and against ``max_bytes`` before memory is taken, and every index is checked against what it points into.
@@ -57,10 +58,13 @@ def load(path: str | os.PathLike[str], *, max_bytes: int = container.DEFAULT_MAX
     """
     header, arrays = container.read(path, "partition", max_bytes)
     try:
-        part = _decode(header["partition"], arrays, Partition)
+        part = _decode(header["partition"], arrays, (Partition, SpacePartition))
         if arrays:
             raise FileFormatError(f"it holds arrays that nothing refers to: {', '.join(sorted(arrays)[:5])}")
-        check_partition(part)
+        if isinstance(part, Partition):
+            check_partition(part)
+        else:
+            check_space(part)
     except (SplineGeoError, KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError) as error:
         raise FileFormatError(f"load: {os.fspath(path)!r} is inconsistent: {error}") from error
     return part
@@ -111,7 +115,7 @@ def _encode(value: Any, name: str, arrays: dict[str, Array]) -> Any:
     raise WrongType(f"save: field {name!r} holds a {type(value).__name__}, which the file format has no place for")
 
 
-def _decode(node: Any, arrays: dict[str, Array], expected: type | None = None) -> Any:
+def _decode(node: Any, arrays: dict[str, Array], expected: tuple[type, ...] | None = None) -> Any:
     """The value of a JSON node; arrays that are used leave ``arrays``."""
     if node is None or isinstance(node, (bool, int, str)):
         return node
@@ -127,7 +131,7 @@ def _decode(node: Any, arrays: dict[str, Array], expected: type | None = None) -
         keys = [key for key in arrays if key.startswith(_NETWORK_PREFIX)]
         return from_arrays({key.removeprefix(_NETWORK_PREFIX): arrays.pop(key) for key in keys})
     cls = _classes().get(content) if kind == "class" else None
-    if cls is None or expected not in (None, cls):
+    if cls is None or (expected is not None and cls not in expected):
         raise FileFormatError(f"it holds a {content!r} where this splinegeo knows no such thing")
     return _build(cls, node["fields"], arrays)
 
@@ -148,9 +152,9 @@ def _build(cls: type, nodes: Mapping[str, Any], arrays: dict[str, Array]) -> Any
 
 @functools.cache
 def _classes() -> dict[str, type]:
-    """`Partition` and the dataclasses that its annotations name, and theirs in turn; a network has its own format."""
+    """The partitions and the dataclasses that their annotations name, and so on; a network has its own format."""
     found: dict[str, type] = {}
-    todo: list[Any] = [Partition]
+    todo: list[Any] = [Partition, SpacePartition]
     while todo:
         hint = todo.pop()
         todo.extend(typing.get_args(hint))

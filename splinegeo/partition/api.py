@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -16,6 +16,7 @@ from splinegeo.partition.budget import Budget
 from splinegeo.partition.enumerate import enumerate_regions, n_threads
 from splinegeo.partition.result import Partition
 from splinegeo.partition.tasks import tasks
+from splinegeo.polytopes import Polytope
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,30 +24,39 @@ if TYPE_CHECKING:
 
 def partition(
     net: nn.Module | SplineNetwork,
-    domain: Box | Polygon,
+    domain: Box | Polygon | Polytope,
     slice: Slice | None = None,
     *,
     budget: Budget | None = None,
     threads: int | None = None,
     progress: bool = False,
     reduction: Reduction | None = None,
-) -> Partition:
+) -> Partition | Any:
     """Enumerate the regions of a network over a domain, exactly.
+
+    Domains in the plane give a `Partition`. Boxes of another dimension and polytopes give a `SpacePartition`, which has
+    the same names as far as they make sense there; see `splinegeo.space.partition`.
 
     Args:
         net: a module (see `capture` for what can be read) or a captured network, R^E -> R^D.
-        domain: the polygon of slice coordinates to look at.
-        slice: the plane z = origin + basis @ u in latent space. May be left out for E = 2.
+        domain: the set of slice coordinates to look at.
+        slice: the plane z = origin + basis @ u in latent space. May be left out where the domain lies in latent space.
         budget: limits on regions, seconds and memory. When one is reached, or on Ctrl-C, the result holds what was
             found, with ``complete=False``.
         threads: number of threads, all cores by default. The result does not depend on it.
         progress: show a progress bar on stderr.
-        reduction: memory and device for networks with thousands of units, which are reduced first.
+        reduction: memory and device for networks with thousands of units, which are reduced first; planes only.
 
     Raises:
         WrongType, InvalidArgument, ShapeMismatch: an argument is not what it should be.
         NotPiecewiseLinear, UnsupportedOperation, CaptureMismatch: the module cannot be read; see `capture`.
     """
+    if isinstance(domain, Polytope) or (isinstance(domain, Box) and domain.dim != 2):
+        from splinegeo import space
+
+        if reduction is not None:
+            raise WrongType("partition: a reduction is for domains in the plane; leave reduction out for this one")
+        return space.partition(net, domain, slice, budget=budget, threads=threads, progress=progress)
     net, plane = checked_scene("partition", net, domain, slice)
     if budget is not None and not isinstance(budget, Budget):
         raise WrongType(f"partition: budget is a Budget or None, not {type(budget).__name__}")

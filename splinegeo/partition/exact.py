@@ -1,8 +1,8 @@
 """Exact arithmetic on the graph: the judge of every sign that floating point leaves open.
 
 Weights are dyadic rationals, so a value is an integer matrix times a power of two: no fractions, no gcd. A value has
-either one column, its value at a rational point (times the point's homogeneous coordinate), or three, the
-coefficients (a, b, c) of the affine function that it is under a given activation pattern.
+either one column, its value at a rational point (times the point's homogeneous coordinate), or d + 1 of them, the
+coefficients of the affine function that it is under a given activation pattern: (a, b, c) in the plane.
 """
 
 from __future__ import annotations
@@ -54,15 +54,16 @@ class ExactNetwork:
 
     # -- the two kinds of column ---------------------------------------------------------------------------------------
 
-    @staticmethod
-    def identity() -> tuple[list[tuple[int, ...]], tuple[int, ...]]:
-        """Coordinates and the constant one as affine functions (a, b, c)."""
-        return [(1, 0, 0), (0, 1, 0)], (0, 0, 1)
+    def identity(self) -> tuple[list[tuple[int, ...]], tuple[int, ...]]:
+        """Coordinates and the constant one as affine functions, (a, b, c) in the plane."""
+        n = self.frame.dim + 1
+        *coordinates, one = (tuple(int(k == j) for k in range(n)) for j in range(n))
+        return coordinates, one
 
     @staticmethod
-    def at(point: tuple[int, int, int]) -> tuple[list[tuple[int, ...]], tuple[int, ...]]:
+    def at(point: tuple[int, ...]) -> tuple[list[tuple[int, ...]], tuple[int, ...]]:
         """Coordinates and the constant one at a homogeneous point, times its last coordinate."""
-        return [(point[0],), (point[1],)], (point[2],)
+        return [(v,) for v in point[:-1]], (point[-1],)
 
     # -- operations ----------------------------------------------------------------------------------------------------
 
@@ -176,7 +177,7 @@ class ExactNetwork:
         return tuple((v << (e - ex)) - (t[entry] << (e - et)) * w for v, w in zip(row, one, strict=True))
 
     def row(self, i: int, unit: int) -> tuple[Fraction, ...]:
-        """Coefficients of (x, y, 1) of one unit of a node that no knot precedes."""
+        """Coefficients of (x, ..., 1) of one unit of a node that no knot precedes."""
         key = (i, unit)
         if key in self._rows:
             return self._rows[key]
@@ -208,8 +209,9 @@ class ExactNetwork:
                     place -= self.network.nodes[k].size
             case _:
                 raise AssertionError(f"a knot precedes node {i}")
-        total = [sum((Fraction(float(w)) * row[c] for w, row in terms), zero) for c in range(3)]
-        total[2] += Fraction(bias)
+        columns = range(self.frame.dim + 1)
+        total = [sum((Fraction(float(w)) * row[c] for w, row in terms), zero) for c in columns]
+        total[-1] += Fraction(bias)
         self._rows[key] = tuple(total)
         return self._rows[key]
 
@@ -225,7 +227,7 @@ class ExactNetwork:
         return whole[0] // g, whole[1] // g, whole[2] // g
 
     def affine_prefix(self) -> dict[int, tuple[Array, Array]]:
-        """Float coefficients (size, 3) and their error for each node that no knot precedes."""
+        """Float coefficients (size, d + 1) and their error for each node that no knot precedes."""
         nodes = self.network.nodes
         coordinates, one = self.identity()
         values = {0: self.latent(coordinates, one)}
@@ -246,8 +248,8 @@ class ExactNetwork:
 
 def _plain_product(node: Linear, latent: Array, error: Array) -> tuple[Array, Array] | None:
     """The coefficients of a layer on a latent that is the frame's coordinates up to powers of two: nothing rounds."""
-    linear = latent[:, :2]
-    if error.any() or latent[:, 2].any() or (np.count_nonzero(linear, 0) > 1).any():
+    linear = latent[:, :-1]
+    if error.any() or latent[:, -1].any() or (np.count_nonzero(linear, 0) > 1).any():
         return None
     if not (np.frexp(np.abs(linear[linear != 0]))[0] == 0.5).all():
         return None

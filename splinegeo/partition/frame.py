@@ -55,15 +55,18 @@ def line_rows(lines: Sequence[tuple[int, int, int]]) -> tuple[Array, Array]:
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """The frame of a convex polygon, given by its counter-clockwise corners in slice coordinates (k, 2)."""
+    """The frame of a convex set, given by its corners in slice coordinates (k, d).
+
+    What speaks of edges is for the plane, where corners are counter-clockwise.
+    """
 
     corners: Array
-    centre: tuple[float, float]
-    scale: tuple[float, float]
+    centre: tuple[float, ...]
+    scale: tuple[float, ...]
 
     @classmethod
     def of(cls, corners: Array) -> Frame:
-        """The frame in which the polygon's bounding box is about [-1, 1]^2."""
+        """The frame in which the corners' bounding box is about [-1, 1]^d."""
         lower, upper = corners.min(0), corners.max(0)
         centre = lower / 2 + upper / 2
         # A centre that is not worth its rounding (a box around 0, give or take an ulp) is left out.
@@ -71,7 +74,12 @@ class Frame:
         centre = np.where(np.abs(centre) <= half * 2.0**-20, 0.0, centre)
         # Powers of two below 2^-1000 would leave the range of float64 when the maps are scaled back.
         scale = [ldexp(1.0, max(-1000, min(1000, frexp(h)[1] - (frexp(h)[0] == 0.5)))) for h in half]
-        return cls(corners, (float(centre[0]), float(centre[1])), (scale[0], scale[1]))
+        return cls(corners, tuple(centre.tolist()), tuple(scale))
+
+    @property
+    def dim(self) -> int:
+        """d, the number of coordinates."""
+        return len(self.centre)
 
     @cached_property
     def exact_corners(self) -> list[tuple[Fraction, Fraction]]:

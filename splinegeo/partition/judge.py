@@ -26,7 +26,9 @@ MOST_SIGNS = 1 << 18  # answers that are kept
 class Layout:
     """Where the hinges of the engine's levels sit in the graph."""
 
-    def __init__(self, exact: ExactNetwork, places: Places, offsets: Array, outline: Outline, active: Array) -> None:
+    def __init__(
+        self, exact: ExactNetwork, places: Places, offsets: Array, outline: Outline | None, active: Array
+    ) -> None:
         nodes = exact.network.nodes
         self.outline = outline
         self.offsets = [int(v) for v in offsets]
@@ -67,74 +69,60 @@ class Layout:
         return out
 
 
-class Judge:
-    """Exact answers for one thread. ``bits`` is the walk's current activation pattern, one int8 a hinge."""
+class Evaluator:
+    """Exact values for one thread, in any dimension.
+
+    ``bits`` is the walk's current activation pattern, one int8 a hinge. Points are homogeneous, in lowest terms.
+    """
 
     def __init__(self, exact: ExactNetwork, layout: Layout, bits: Array) -> None:
         self.exact, self.layout, self.bits = exact, layout, bits
-        self._edges: list[Triple] = exact.frame.exact_edges
-        self._hinges = layout.offsets[len(layout.places)]
         self._prefixes: OrderedDict[tuple[int, bytes], dict[int, Value]] = OrderedDict()
-        self._ids: dict[Triple, int] = {}
-        self._points: list[Triple] = []
+        self._ids: dict[tuple[int, ...], int] = {}
+        self._points: list[tuple[int, ...]] = []
         self._signs: dict[tuple[int, int], Array] = {}
         self._progress: OrderedDict[int, dict[int, Value]] = OrderedDict()
         # Whole numbers take some hundred bytes each: of large networks little is kept.
         units = sum(node.size for node in exact.network.nodes)
         self._most_prefixes = min(64, 2 + 1_000_000 // units)
         self._most_vertices = min(4096, 4 + 4_000_000 // units)
-        self.questions = 0
 
-    def vertex(self, p: int, q: int) -> int:
-        """The id of the meet of two lines.
-
-        A line is a hinge's number, the number of hinges plus that of an edge of the outline, or -1 - e for edge e of
-        the domain.
-        """
-        self.questions += 1
-        (a, b, c), (d, e, f) = self.line(p), self.line(q)
-        x, y, w = b * f - c * e, c * d - a * f, a * e - b * d
-        if w == 0:
-            raise AssertionError(f"lines {p} and {q} do not meet")
-        g = gcd(x, y, w) * (1 if w > 0 else -1)
-        point = (x // g, y // g, w // g)
+    def identify(self, point: tuple[int, ...]) -> int:
+        """The id of a point, given by integers with a last one that is not zero."""
+        g = gcd(*point) * (1 if point[-1] > 0 else -1)
+        point = tuple(v // g for v in point)
         if point not in self._ids:
             self._ids[point] = len(self._points)
             self._points.append(point)
         return self._ids[point]
 
-    def position(self, vertex: int) -> tuple[float, float]:
+    def position(self, vertex: int) -> tuple[float, ...]:
         """Frame coordinates of a vertex, correctly rounded."""
-        x, y, w = self._points[vertex]
-        return x / w, y / w  # int / int rounds correctly
+        *x, w = self._points[vertex]
+        return tuple(v / w for v in x)  # int / int rounds correctly
 
-    def line(self, p: int) -> Triple:
-        """Integer coefficients of a line in frame coordinates, up to a positive factor."""
-        if p < 0:
-            return self._edges[-1 - p]
-        if p >= self._hinges:
-            return self.layout.outline.lines[p - self._hinges]
-        level = self.layout.hinge_level[p]
-        node, unit, which = self.layout.places[level][p - self.layout.offsets[level]]
+    def kink(self, hinge: int) -> tuple[int, ...]:
+        """Integer coefficients, up to a positive factor, of the function whose zeros are a hinge's kink."""
+        level = self.layout.hinge_level[hinge]
+        node, unit, which = self.layout.places[level][hinge - self.layout.offsets[level]]
         values = self.values(level)
-        _, one = ExactNetwork.identity()
+        _, one = self.exact.identity()
         source = self.exact.network.nodes[node].inputs[0]
         row = Value([values[source].rows[unit]], values[source].e)
-        a, b, c = self.exact.above_one(node, unit, which, row, one)
-        return a, b, c
+        return self.exact.above_one(node, unit, which, row, one)
 
     def maps(self, level: int) -> Value:
         """Coefficients of the outputs (level = number of levels) under the current pattern."""
         return self.values(level)[self.exact.network.output]
 
     def values(self, level: int) -> dict[int, Value]:
-        """Values with three columns of the nodes that the pre-activations of a level need, under the current bits."""
+        """Values with all columns of the nodes that the pre-activations of a level need, under the current bits."""
         key = (level, self.bits[: self.layout.offsets[level]].tobytes())
         if key in self._prefixes:
             self._prefixes.move_to_end(key)
             return self._prefixes[key]
         values = dict(self.values(level - 1)) if level else {}
-        coordinates, one = ExactNetwork.identity()
+        coordinates, one = self.exact.identity()
         self._advance(values, level, coordinates, one, None)
         self._prefixes[key] = values
         if len(self._prefixes) > self._most_prefixes:
@@ -182,3 +170,36 @@ class Judge:
         if len(self._signs) > MOST_SIGNS:
             self._signs.pop(next(iter(self._signs)))
         return out
+
+
+class Judge(Evaluator):
+    """Exact answers for one thread in the plane."""
+
+    def __init__(self, exact: ExactNetwork, layout: Layout, bits: Array) -> None:
+        super().__init__(exact, layout, bits)
+        self._edges: list[Triple] = exact.frame.exact_edges
+        self._hinges = layout.offsets[len(layout.places)]
+        self.questions = 0
+
+    def vertex(self, p: int, q: int) -> int:
+        """The id of the meet of two lines.
+
+        A line is a hinge's number, the number of hinges plus that of an edge of the outline, or -1 - e for edge e of
+        the domain.
+        """
+        self.questions += 1
+        (a, b, c), (d, e, f) = self.line(p), self.line(q)
+        x, y, w = b * f - c * e, c * d - a * f, a * e - b * d
+        if w == 0:
+            raise AssertionError(f"lines {p} and {q} do not meet")
+        return self.identify((x, y, w))
+
+    def line(self, p: int) -> Triple:
+        """Integer coefficients of a line in frame coordinates, up to a positive factor."""
+        if p < 0:
+            return self._edges[-1 - p]
+        if p >= self._hinges:
+            assert self.layout.outline is not None
+            return self.layout.outline.lines[p - self._hinges]
+        a, b, c = self.kink(p)
+        return a, b, c

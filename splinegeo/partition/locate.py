@@ -7,6 +7,7 @@ infinitesimals, which exact arithmetic carries along as two more columns.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from math import lcm
 from typing import TYPE_CHECKING
@@ -31,7 +32,7 @@ from splinegeo.networks.tournament import canonical_bits
 from splinegeo.partition.unite import decisive_patterns
 
 if TYPE_CHECKING:
-    from splinegeo.partition.exact import Value
+    from splinegeo.partition.exact import ExactNetwork, Value
     from splinegeo.partition.setting import Setting
 
 EPS = 2.0**-53
@@ -119,7 +120,7 @@ def float_bits(network: SplineNetwork, origin: Array, basis: Array, points: Arra
 
 def exact_bits(setting: Setting, point: Array) -> Array:
     """Activation bits (B,) of the region at a point of the domain, or beside it towards the centre."""
-    frame, exact, nodes = setting.frame, setting.exact, setting.exact.network.nodes
+    frame, exact = setting.frame, setting.exact
     u = [Fraction(float(v)) for v in point]
     t = [(v - Fraction(c)) / Fraction(s) for v, c, s in zip(u, frame.centre, frame.scale, strict=True)]
     corners = frame.exact_corners
@@ -127,12 +128,22 @@ def exact_bits(setting: Setting, point: Array) -> Array:
     if not any(inward):
         inward = [Fraction(1), Fraction(0)]
     rows = [(t[0], inward[0], -inward[1]), (t[1], inward[1], inward[0])]
+    bits = bits_beside(exact, rows)
+    out = np.zeros(setting.network.n_breakpoints, np.uint8)
+    out[setting.breakpoints] = bits
+    out[setting.active] = 1
+    return out
+
+
+def bits_beside(exact: ExactNetwork, rows: Sequence[Sequence[Fraction]]) -> list[int]:
+    """Activation bits beside a point: rows (d, 1 + k) hold the point's frame coordinates and k infinitesimal steps."""
     w = lcm(*(v.denominator for row in rows for v in row))
     coordinates = [tuple(int(v * w) for v in row) for row in rows]
-    one = (w, 0, 0)
+    nothing = (0,) * len(rows[0])
+    one = (w, *nothing[1:])
     values: list[Value] = []
     bits: list[int] = []
-    for i, node in enumerate(nodes):
+    for i, node in enumerate(exact.network.nodes):
         x = [values[k] for k in node.inputs]
         if isinstance(node, Input):
             values.append(exact.latent(coordinates, one))
@@ -140,13 +151,10 @@ def exact_bits(setting: Setting, point: Array) -> Array:
             live = node.slopes[:, 1:] != node.slopes[:, :-1]
             pieces = []
             for unit, here in enumerate(exact.above(i, x[0], one)):
-                above = [row > (0, 0, 0) and bool(live[unit, k]) for k, row in enumerate(here)]
+                above = [row > nothing and bool(live[unit, k]) for k, row in enumerate(here)]
                 bits += map(int, above)
                 pieces.append(max((k + 1 for k, up in enumerate(above) if up), default=0))
             values.append(exact.knot(i, x[0], pieces, one))
         else:
             values.append(exact.apply(i, x, one))
-    out = np.zeros(setting.network.n_breakpoints, np.uint8)
-    out[setting.breakpoints] = bits
-    out[setting.active] = 1
-    return out
+    return bits

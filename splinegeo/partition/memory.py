@@ -6,7 +6,7 @@ of one table instead, and ``view(table, "bits")`` reads address and length there
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from llvmlite import ir
@@ -103,39 +103,47 @@ OUTPUT = {
     "out_label": (_I, 1),  # of the edge behind a corner, see poly_i; empty where nobody asks
     "out_key": (_U, 1),  # the same on both sides of an edge; 0 on the boundary
 }
-FIELDS = {**PLAN, **STATE, **OUTPUT}
-SLOTS = {name: 2 * k for k, name in enumerate(FIELDS)}
+Fields: TypeAlias = dict[str, tuple[Any, int]]
+FIELDS: Fields = {**PLAN, **STATE, **OUTPUT}
 
 
-@intrinsic(prefer_literal=True)
-def view(typing_context: Any, table: Any, name: Any) -> Any:
-    """``view(table, "name")``: the array of that name in the table at this address."""
-    item, columns = FIELDS[name.literal_value]
-    slot = SLOTS[name.literal_value]
-    array = types.Array(item, 1 if columns == 1 else 2, "C")
+def viewer(fields: Fields) -> Any:
+    """``view(table, "name")`` for tables of these fields: the array of that name in the table at this address."""
+    slots = {name: 2 * k for k, name in enumerate(fields)}
 
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        i64 = ir.IntType(64)
-        base = builder.inttoptr(args[0], i64.as_pointer())
-        address = builder.load(builder.gep(base, [ir.Constant(i64, slot)]))
-        length = builder.load(builder.gep(base, [ir.Constant(i64, slot + 1)]))
-        result = context.make_array(array)(context, builder)
-        size = context.get_abi_sizeof(context.get_data_type(item))
-        shape = [length] if columns == 1 else [length, ir.Constant(i64, columns)]
-        strides = (
-            [ir.Constant(i64, size)] if columns == 1 else [ir.Constant(i64, size * columns), ir.Constant(i64, size)]
-        )
-        context.populate_array(
-            result,
-            data=builder.inttoptr(address, context.get_data_type(item).as_pointer()),
-            shape=cgutils.pack_array(builder, shape),
-            strides=cgutils.pack_array(builder, strides),
-            itemsize=ir.Constant(i64, size),
-            meminfo=None,
-        )
-        return result._getvalue()
+    @intrinsic(prefer_literal=True)
+    def view(typing_context: Any, table: Any, name: Any) -> Any:
+        item, columns = fields[name.literal_value]
+        slot = slots[name.literal_value]
+        array = types.Array(item, 1 if columns == 1 else 2, "C")
 
-    return array(table, name), codegen
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            i64 = ir.IntType(64)
+            base = builder.inttoptr(args[0], i64.as_pointer())
+            address = builder.load(builder.gep(base, [ir.Constant(i64, slot)]))
+            length = builder.load(builder.gep(base, [ir.Constant(i64, slot + 1)]))
+            result = context.make_array(array)(context, builder)
+            size = context.get_abi_sizeof(context.get_data_type(item))
+            shape = [length] if columns == 1 else [length, ir.Constant(i64, columns)]
+            strides = (
+                [ir.Constant(i64, size)] if columns == 1 else [ir.Constant(i64, size * columns), ir.Constant(i64, size)]
+            )
+            context.populate_array(
+                result,
+                data=builder.inttoptr(address, context.get_data_type(item).as_pointer()),
+                shape=cgutils.pack_array(builder, shape),
+                strides=cgutils.pack_array(builder, strides),
+                itemsize=ir.Constant(i64, size),
+                meminfo=None,
+            )
+            return result._getvalue()
+
+        return array(table, name), codegen
+
+    return view
+
+
+view = viewer(FIELDS)
 
 
 @intrinsic
@@ -169,8 +177,10 @@ def part(typing_context: Any, array: Any, start: Any, stop: Any) -> Any:
 class Table:
     """Named arrays and the table of their addresses. Assigning an array updates the table."""
 
-    def __init__(self, arrays: dict[str, Array]) -> None:
-        self._entries = np.zeros(2 * len(FIELDS), np.int64)
+    def __init__(self, arrays: dict[str, Array], fields: Fields = FIELDS) -> None:
+        self._fields = fields
+        self._slots = {name: 2 * k for k, name in enumerate(fields)}
+        self._entries = np.zeros(2 * len(fields), np.int64)
         self.arrays: dict[str, Array] = {}
         for name, array in arrays.items():
             self[name] = array
@@ -184,7 +194,7 @@ class Table:
         return self.arrays[name]
 
     def __setitem__(self, name: str, array: Array) -> None:
-        item, columns = FIELDS[name]
+        item, columns = self._fields[name]
         if (
             array.dtype != np.dtype(str(item))
             or array.ndim != (1 if columns == 1 else 2)
@@ -194,5 +204,5 @@ class Table:
         if columns > 1 and array.shape[1] != columns:
             raise AssertionError(f"{name}: {array.shape[1]} columns, not {columns}")
         self.arrays[name] = array
-        self._entries[SLOTS[name]] = array.ctypes.data
-        self._entries[SLOTS[name] + 1] = len(array)
+        self._entries[self._slots[name]] = array.ctypes.data
+        self._entries[self._slots[name] + 1] = len(array)

@@ -6,6 +6,7 @@ the flipped units feed reaches an output), or by comparing the two maps in exact
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -145,18 +146,26 @@ def same_by_graph(setting: Setting, packed: Array, sigma: Array, errors: Array, 
     p, q = p[inner], q[inner]
     doubt = 1.01 * (errors[p] + errors[q])[:, None] + 1e-13 * (sigma[p] + sigma[q])
     doubtful = np.nonzero((np.abs(sigma[p] - sigma[q]) <= doubt).all(1))[0]
-    p, q = p[doubtful], q[doubtful]
-    same = np.ones(len(p), bool)
-    step = max(1, CHUNK_BYTES // (8 * max(node.size for node in setting.network.nodes)))
-    for k in range(0, len(p), step):
-        a, b = (unpack(packed[r[k : k + step]], setting.network.n_breakpoints) for r in (p, q))
-        different = surely_differ(setting.network, a, b)
+    pairs = np.stack([p[doubtful], q[doubtful]], 1)
+    return pairs[same_maps(setting.network, setting.maps, packed, pairs)]
+
+
+def same_maps(network: SplineNetwork, exact: Callable[[Array], tuple[int, list]], packed: Array, pairs: Array) -> Array:
+    """Whether (n,) the regions of a pair (n, 2) of neighbours have one map; see `same_by_graph`.
+
+    packed (N, .) patterns; ``exact`` gives the outputs under a pattern (B,): e, and rows of integers times 2**-e.
+    """
+    same = np.ones(len(pairs), bool)
+    step = max(1, CHUNK_BYTES // (8 * max(node.size for node in network.nodes)))
+    for k in range(0, len(pairs), step):
+        a, b = (unpack(packed[r], network.n_breakpoints) for r in pairs[k : k + step].T)
+        different = surely_differ(network, a, b)
         same[k : k + step][different] = False
         left = np.nonzero(~different)[0]
-        for e in left[reaches_output(setting.network, a[left], b[left])]:
-            (ep, rows_p), (eq, rows_q) = setting.maps(a[e]), setting.maps(b[e])
+        for e in left[reaches_output(network, a[left], b[left])]:
+            (ep, rows_p), (eq, rows_q) = exact(a[e]), exact(b[e])
             same[k + e] = _equal(ep, rows_p, eq, rows_q)
-    return np.stack([p, q], 1)[same]
+    return same
 
 
 def reaches_output(network: SplineNetwork, a: Array, b: Array) -> Array:

@@ -6,7 +6,8 @@ kink at 0. Hinges that have the same number of knots before them form a level, a
     z_l = P_l (x, y, 1) + sum_{k < l} G_lk h_k,        h_k = slope(sign z_k) * z_k
 
 whatever branches the graph has. (x, y) are the *frame* coordinates of the domain: slice coordinates shifted by a
-centre and scaled by powers of two, so that the domain has size about one.
+centre and scaled by powers of two, so that the domain has size about one. Nothing here depends on there being two of
+them: in d dimensions P has d + 1 columns.
 
 Rows are scaled by powers of two so that their largest entry lies in [1/2, 1); a hinge is homogeneous, so signs do
 not notice. Where an entry is not exact (a product of two matrices, a shifted constant) ``slack`` bounds the error
@@ -43,7 +44,7 @@ Places: TypeAlias = dict[int, list[tuple[int, int, int]]]  # by level: knot node
 class Level:
     """Hinges with the same number of knots before them, or the outputs (which have no slopes)."""
 
-    constant: Array  # (n, 3) P
+    constant: Array  # (n, d + 1) P
     blocks: dict[int, Array]  # source level -> (n, n_source) G
     slack: Array  # (n,) error of the blocks, relative to the largest of the hinges that they read
     constant_slack: Array  # (n,) error of the constant
@@ -93,6 +94,9 @@ class _Block:
             error = error if part is None else error + part
         return _Block(value, error * (1 + 4 * EPS) if error.any() else None)
 
+    def shifted(self, bias: Array) -> _Block:
+        return self.plus(_bias(bias, self.value.shape[1]))
+
     def through(self, node: Linear | Sparse | Convolution) -> _Block:
         if self.one_hot and isinstance(node, Linear):
             used, columns = np.nonzero(self.value)
@@ -136,7 +140,7 @@ class _Expression:
 def hinge_levels(network: SplineNetwork, affine_prefix: dict[int, tuple[Array, Array]]) -> tuple[list[Level], Places]:
     """The levels of a network, outputs last, and the place of each hinge: (knot node, unit, breakpoint) by level.
 
-    ``affine_prefix`` holds (value, error), each (size, 3), of every node before the first knot.
+    ``affine_prefix`` holds (value, error), each (size, d + 1), of every node before the first knot.
     """
     sizes: dict[int, int] = {}
     rows: dict[int, list] = {}
@@ -165,7 +169,7 @@ def hinge_levels(network: SplineNetwork, affine_prefix: dict[int, tuple[Array, A
             case Input():
                 raise AssertionError("the input is in the affine prefix")
             case Linear() | Sparse() | Convolution():
-                out = _Expression(x[0].constant.through(node).plus(_bias(linear_maps.bias(node))))
+                out = _Expression(x[0].constant.through(node).shifted(linear_maps.bias(node)))
                 out.terms = {k: b.through(node) for k, b in x[0].terms.items()}
             case Combine():
                 out = _sum([_scaled(e, s) for e, s in zip(x, node.scales, strict=True)], node.bias)
@@ -194,9 +198,9 @@ def _live(knot: Knot) -> Array:
     return knot.slopes[:, 1:] != knot.slopes[:, :-1]
 
 
-def _bias(bias: Array) -> _Block:
-    value = np.zeros((len(bias), 3))
-    value[:, 2] = bias
+def _bias(bias: Array, columns: int) -> _Block:
+    value = np.zeros((len(bias), columns))
+    value[:, -1] = bias
     return _Block(value)
 
 
@@ -205,7 +209,7 @@ def _scaled(e: _Expression, scale: Array) -> _Expression:
 
 
 def _sum(parts: list[_Expression], bias: Array) -> _Expression:
-    total = _Expression(_bias(bias))
+    total = _Expression(_bias(bias, parts[0].constant.value.shape[1]))
     for e in parts:
         total.constant = total.constant.plus(e.constant)
         for k, b in e.terms.items():
@@ -249,8 +253,7 @@ def _hinges(
     t, s, live = knot.breakpoints, knot.slopes, _live(knot)
     unit, which = np.nonzero(live)
     pre = _Expression(x.constant.select(unit), {k: b.select(unit) for k, b in x.terms.items()})
-    shifted = _bias(-t[unit, which])
-    pre.constant = pre.constant.plus(shifted)
+    pre.constant = pre.constant.shifted(-t[unit, which])
     # The first live hinge of a unit carries both slopes; each later one adds the change of slope above its kink.
     first = np.r_[True, unit[1:] != unit[:-1]] if len(unit) else np.zeros(0, bool)
     lower, upper = s[unit, which], s[unit, which + 1]
@@ -265,12 +268,14 @@ def _hinges(
     rounding = _floored(np.abs(_sum_error(upper, -lower, change) / change), np.ones(len(unit)))
     error[unit, columns] = np.where(first, 0.0, rounding * (1 + 4 * EPS))
     # Where the unit starts: its value at the first live breakpoint, or all of it where it has none.
-    out = _Expression(_bias(np.zeros(knot.size)))
+    columns = x.constant.value.shape[1]
+    out = _Expression(_bias(np.zeros(knot.size), columns))
     if not live.any(1).all():
         linear = _scaled(x, np.where(live.any(1), 0.0, s[:, 0]))
         out = _Expression(linear.constant, {k: b for k, b in linear.terms.items() if b.value.any()})
     anchor, rounding = _anchors(knot, live)
-    out.constant = out.constant.plus(_Block(_bias(anchor).value, _bias(rounding).value if rounding.any() else None))
+    doubt = _bias(rounding, columns).value if rounding.any() else None
+    out.constant = out.constant.plus(_Block(_bias(anchor, columns).value, doubt))
     if len(unit):
         out.terms[level] = _Block(value, error if error.any() else None, one_hot=not error.any())
     return out
@@ -294,7 +299,7 @@ def _anchors(knot: Knot, live: Array) -> tuple[Array, Array]:
 def _stack(parts: list[tuple[_Expression, Array, Array]]) -> Level:
     constant = np.concatenate([e.constant.value for e, _, _ in parts])
     fixed = np.concatenate(
-        [(np.zeros((len(s), 3)) if e.constant.error is None else e.constant.error).max(1) for e, s, _ in parts]
+        [np.zeros(len(s)) if e.constant.error is None else e.constant.error.max(1) for e, s, _ in parts]
     )
     errors = np.zeros(len(constant))
     sources = sorted({k for e, _, _ in parts for k in e.terms})

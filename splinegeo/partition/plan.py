@@ -34,7 +34,7 @@ class Folded:
 
 def build(levels: list[Level], frame: Frame, outline: Outline, folded: Folded) -> tuple[dict[str, Array], int]:
     """The arrays of `memory.PLAN` for levels (from `hinge_levels`) in a frame, and the exponent of the output rows."""
-    _scale_rows(levels)
+    scale_rows(levels)
     counts = [lv.n for lv in levels]
     offsets = np.r_[0, np.cumsum(counts)].astype(np.int64)
     n_hinges = int(offsets[-2])
@@ -50,8 +50,8 @@ def build(levels: list[Level], frame: Frame, outline: Outline, folded: Folded) -
     rho = np.concatenate([lv.weight for lv in levels])
     row_slack = np.concatenate([lv.slack for lv in levels]) * 1.01
     slack = [float(lv.slack.max(initial=0.0) + lv.shared[1]) * 1.01 for lv in levels]
-    hash_bit, hash_zero = _hashes(np.concatenate([lv.breakpoints for lv in levels[:-1]] or [np.zeros(0, np.int64)]))
-    twin, sign = _twins(levels, offsets)
+    hash_bit, hash_zero = hashes(np.concatenate([lv.breakpoints for lv in levels[:-1]] or [np.zeros(0, np.int64)]))
+    twin, sign = twins(levels, offsets)
     order = np.argsort(twin, kind="stable")  # a class is named after its first hinge, which therefore leads it
     hash_side, hash_class = np.zeros((n_hinges, 2), np.uint64), np.zeros(n_hinges, np.uint64)
     np.bitwise_xor.at(hash_side, (twin, (sign > 0).astype(np.int64)), hash_bit)
@@ -96,7 +96,7 @@ def build(levels: list[Level], frame: Frame, outline: Outline, folded: Folded) -
     return plan, exponent
 
 
-def _hashes(breakpoints: Array) -> tuple[Array, Array]:
+def hashes(breakpoints: Array) -> tuple[Array, Array]:
     """Two random numbers for each breakpoint, the same in every problem: for its activation, and for its vanishing."""
     return _mixed(2 * breakpoints.astype(np.uint64)), _mixed(2 * breakpoints.astype(np.uint64) + np.uint64(1))
 
@@ -114,27 +114,29 @@ def _start(outline: Outline, polygon: Array, folded: Folded, n_hinges: int) -> d
     sides = np.array(outline.sides)
     k = np.arange(len(sides))
     labels = np.where(sides < 0, sides, n_hinges + k)
-    active, flat = _hashes(folded.active)[0], _hashes(folded.flat)[1]
+    active, flat = hashes(folded.active)[0], hashes(folded.flat)[1]
     base = np.array([np.bitwise_xor.reduce(flat), np.bitwise_xor.reduce(active)], np.uint64)
-    hashes = np.zeros((len(sides), 2), np.uint64)
+    own = np.zeros((len(sides), 2), np.uint64)
     for e, name in enumerate(outline.sides):
         if name >= 0:
             here = np.array(outline.kinks[name])
             above = here[np.array([outline.fixed[r] for r in outline.kinks[name]]) > 0]
-            hashes[e] = np.bitwise_xor.reduce(_hashes(here)[1]) ^ base[0], np.bitwise_xor.reduce(_hashes(above)[0])
+            own[e] = np.bitwise_xor.reduce(hashes(here)[1]) ^ base[0], np.bitwise_xor.reduce(hashes(above)[0])
     return {
         "corners": polygon,
         "corner_labels": np.stack([np.roll(labels, 1), labels, np.full(len(k), -1), labels], 1),
-        "corner_hashes": hashes,
+        "corner_hashes": own,
         "base_hash": base,
     }
 
 
-def _scale_rows(levels: list[Level]) -> None:
+def scale_rows(levels: list[Level]) -> None:
     """Scale every row by a power of two to a largest entry in [1/2, 1); outputs keep one exponent between them."""
     column: dict[int, Array] = {}
     for index, lv in enumerate(levels):
-        parts = [(lv.constant, np.zeros(3, np.int64))] + [(g, column[k]) for k, g in lv.blocks.items()]
+        parts = [(lv.constant, np.zeros(lv.constant.shape[1], np.int64))] + [
+            (g, column[k]) for k, g in lv.blocks.items()
+        ]
         exponent = np.full(lv.n, -(10**6), np.int64)
         for x, e in parts:
             _, size = np.frexp(x)
@@ -180,14 +182,14 @@ def _scaled(x: Array, e: Array) -> tuple[Array, Array]:
     return y, (_ldexp(y, -e) != x).sum(1)
 
 
-def _twins(levels: list[Level], offsets: Array) -> tuple[Array, Array]:
+def twins(levels: list[Level], offsets: Array) -> tuple[Array, Array]:
     """Hinges whose rows are exactly proportional within a level: representative and sign of the factor.
 
     Two units that share a kink are one decision. Finding them here saves the exact arithmetic, nothing else.
     """
     n = int(offsets[-2])
     twin, sign = np.arange(n), np.ones(n, np.int8)
-    weights = np.random.default_rng(0).normal(size=3 + n)
+    weights = np.random.default_rng(0).normal(size=levels[0].constant.shape[1] + n)
     for index, lv in enumerate(levels[:-1]):
         rows = np.concatenate([lv.constant, *(lv.blocks[k] for k in sorted(lv.blocks))], 1)
         sure = lv.slack == 0

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from splinegeo.plot.image import plot_image
     from splinegeo.plot.raster import plot_raster
     from splinegeo.plot.regions import plot_partition
+    from splinegeo.plot.space import plot_space, plot_surface
 
 _HOME = {
     "plot_bins": "assess",
@@ -36,6 +37,8 @@ _HOME = {
     "plot_plane_map": "assess",
     "plot_raster": "raster",
     "plot_separation": "assess",
+    "plot_space": "space",
+    "plot_surface": "space",
     "plot_trajectories": "assess",
 }
 
@@ -51,6 +54,8 @@ __all__ = [
     "plot_plane_map",
     "plot_raster",
     "plot_separation",
+    "plot_space",
+    "plot_surface",
     "plot_trajectories",
 ]
 

@@ -30,14 +30,18 @@ class RegionValues:
 
 
 def _named(part: Partition) -> dict[str, Callable[[], RegionValues]]:
+    dimension = part.vertices.shape[1]
+    measure = {1: "length", 2: "area"}.get(dimension, "volume")
     return {
         "psi": lambda: RegionValues(part.psi, "linear", r"local scaling $\psi$"),
         "nu": lambda: RegionValues(part.nu, "linear", r"local rank $\nu$"),
         "exp_psi": lambda: RegionValues(np.exp(part.psi), "log", r"local scaling $e^{\psi}$"),
-        "volume": lambda: RegionValues(part.volumes, "log", "area of the region"),
+        "volume": lambda: RegionValues(part.volumes, "log", f"{measure} of the region"),
         "rank": lambda: RegionValues(np.asarray(part.rank, np.int64), "classes", "rank"),
         "density": lambda: RegionValues(
-            output_densities(part.psi, part.rank, part.domain.volume), "log", r"output density $e^{-\psi} / $area"
+            output_densities(part.psi, part.rank, part.domain.volume, dimension),
+            "log",
+            rf"output density $e^{{-\psi}} / ${measure}",
         ),
     }
 

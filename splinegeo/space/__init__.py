@@ -1,0 +1,12 @@
+"""Partitions in any dimension: boxes and polytopes in slices of d dimensions.
+
+The engine for planes (`splinegeo.partition`) has edges in order and lines that meet in pairs to rely on; here cells are
+known by their vertices and by what is tight there, see `splinegeo.space.cells`.
+"""
+
+from splinegeo.polytopes import Polytope
+from splinegeo.space.api import partition
+from splinegeo.space.result import SpacePartition, SpaceRegion
+from splinegeo.space.surface import Surface, zero_set
+
+__all__ = ["Polytope", "SpacePartition", "SpaceRegion", "Surface", "partition", "zero_set"]

@@ -1,0 +1,237 @@
+"""Faces of all dimensions of the regions, and what follows from them: volumes, f-vectors.
+
+A face of a region is known by the facets of the region that contain it. Its own facets are its parts on one more facet
+of the region, of those the ones that are not contained in a larger one.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from splinegeo._jit import kernel
+from splinegeo._types import Array
+from splinegeo.space.memory import popcount
+
+
+@kernel(inner=True)
+def _is_simple(tight, first, last, d):
+    """Whether d facets meet in every corner."""
+    for v in range(first, last):
+        total = 0
+        for w in range(tight.shape[1]):
+            total += popcount(tight[v, w])
+        if total != d:
+            return False
+    return True
+
+
+@kernel(inner=True)
+def _on(mask, j):
+    return (mask[j >> 6] >> np.uint64(j & 63)) & np.uint64(1) != 0
+
+
+@kernel(inner=True)
+def _meet(tight, members, n, j, meet):
+    """The facets on which all members on facet j lie (those on all members for j < 0); the number of these members."""
+    words = tight.shape[1]
+    for w in range(words):
+        meet[w] = ~np.uint64(0)
+    count = 0
+    for k in range(n):
+        if j < 0 or _on(tight[members[k]], j):
+            count += 1
+            for w in range(words):
+                meet[w] &= tight[members[k], w]
+    return count
+
+
+@kernel(inner=True)
+def _facets_of(tight, members, n, n_facets, simple, chosen, counts, meets, closure):
+    """Mark in ``chosen`` a facet of the region for each facet of the face with these corners."""
+    _meet(tight, members, n, -1, closure)
+    for j in range(n_facets):
+        counts[j] = 0
+        chosen[j] = 0
+        if not _on(closure, j):
+            counts[j] = _meet(tight, members, n, j, meets[j])
+            chosen[j] = counts[j] > 0
+    if simple:
+        return
+    for j in range(n_facets):
+        if counts[j] > 0:
+            for i in range(n_facets):
+                # Facet i holds on all that j holds on, and on more, or it stands for both.
+                if i != j and counts[i] > 0 and _on(meets[j], i) and (counts[i] > counts[j] or i < j):
+                    chosen[j] = 0
+
+
+@kernel(inner=True)
+def _length(points, apex, root, basis, depth):
+    """Length of what is left of apex - root when the earlier directions are taken out; its direction is kept."""
+    d = points.shape[1]
+    for c in range(d):
+        basis[depth, c] = points[apex, c] - points[root, c]
+    for _ in range(2):  # once more for what cancellation left behind
+        for k in range(depth):
+            dot = 0.0
+            for c in range(d):
+                dot += basis[k, c] * basis[depth, c]
+            for c in range(d):
+                basis[depth, c] -= dot * basis[k, c]
+    total = 0.0
+    for c in range(d):
+        total += basis[depth, c] * basis[depth, c]
+    size = np.sqrt(total)
+    if size > 0.0:
+        for c in range(d):
+            basis[depth, c] /= size
+    return size
+
+
+@kernel()
+def _volumes(points, corner, tight, offsets, n_facets, out):
+    """Sums over the simplices of a pulling triangulation: each face is a cone from its first corner."""
+    d, words = points.shape[1], tight.shape[1]
+    most, widest = 1, 1
+    for r in range(out.shape[0]):
+        most = max(most, offsets[r + 1] - offsets[r])
+        widest = max(widest, n_facets[r])
+    members = np.zeros((d + 1, most), np.int64)
+    size = np.zeros(d + 1, np.int64)
+    chosen = np.zeros((d + 1, widest), np.bool_)
+    place = np.zeros(d + 1, np.int64)
+    product = np.ones(d + 1)
+    basis = np.zeros((d + 1, d))
+    counts, meets = np.zeros(widest, np.int64), np.zeros((widest, words), np.uint64)
+    closure = np.zeros(words, np.uint64)
+    for r in range(out.shape[0]):
+        first, last = offsets[r], offsets[r + 1]
+        simple = _is_simple(tight, first, last, d)
+        total = 0.0
+        k = 0
+        size[0] = last - first
+        for v in range(size[0]):
+            members[0, v] = first + v
+        root = corner[first]
+        place[0] = 0
+        if d > 1:
+            _facets_of(tight, members[0], size[0], n_facets[r], simple, chosen[0], counts, meets, closure)
+        while k >= 0:
+            if d - k == 1:  # an edge: its second corner closes the simplex
+                total += product[k] * _length(points, corner[members[k, 1]], root, basis, k)
+                k -= 1
+                continue
+            j = place[k]
+            while j < n_facets[r] and (not chosen[k, j] or _on(tight[members[k, 0]], j)):
+                j += 1
+            if j == n_facets[r]:
+                k -= 1
+                continue
+            place[k] = j + 1
+            n = 0
+            for v in range(size[k]):
+                if _on(tight[members[k, v]], j):
+                    members[k + 1, n] = members[k, v]
+                    n += 1
+            size[k + 1], place[k + 1] = n, 0
+            product[k + 1] = product[k] * _length(points, corner[members[k + 1, 0]], root, basis, k)
+            k += 1
+            if d - k > 1:
+                _facets_of(tight, members[k], size[k], n_facets[r], simple, chosen[k], counts, meets, closure)
+        out[r] = total
+
+
+def volumes(points: Array, corner: Array, tight: Array, offsets: Array, n_facets: Array) -> Array:
+    """Volumes (N,) of regions with corners ``corner[offsets[k]:offsets[k + 1]]`` among points (V, d).
+
+    tight (C, W) says on which of its region's facets a corner lies; n_facets (N,) is their number.
+    """
+    out = np.zeros(len(offsets) - 1)
+    _volumes(points, corner, tight, offsets, n_facets, out)
+    return out / math.factorial(points.shape[1])
+
+
+@kernel(inner=True)
+def _known(masks, n, mask):
+    for k in range(n):
+        same = True
+        for w in range(mask.shape[0]):
+            same &= masks[k, w] == mask[w]
+        if same:
+            return True
+    return False
+
+
+@kernel()
+def _faces(corner, tight, offsets, n_facets, d, dim, start, marks, keys, region, closures, room):
+    """Faces of one dimension of the regions from ``start`` on, while there is room; the next region and their number.
+
+    A face's key is the sum of the marks of its vertices.
+    """
+    words = tight.shape[1]
+    total = 0
+    for r in range(start, offsets.shape[0] - 1):
+        first, last, nf = offsets[r], offsets[r + 1], n_facets[r]
+        simple = _is_simple(tight, first, last, d)
+        members = np.zeros(last - first, np.int64)
+        chosen, counts = np.zeros(nf, np.bool_), np.zeros(nf, np.int64)
+        meets, closure = np.zeros((nf, words), np.uint64), np.zeros(words, np.uint64)
+        now, n_now = np.zeros((1, words), np.uint64), 1
+        for _ in range(d - dim):
+            after, n_after = np.zeros((max(16, n_now * nf), words), np.uint64), 0
+            for f in range(n_now):
+                n = 0
+                for v in range(first, last):
+                    inside = True
+                    for w in range(words):
+                        inside &= tight[v, w] & now[f, w] == now[f, w]
+                    if inside:
+                        members[n] = v
+                        n += 1
+                _facets_of(tight, members, n, nf, simple, chosen, counts, meets, closure)
+                for j in range(nf):
+                    if chosen[j] and not _known(after, n_after, meets[j]):
+                        after[n_after] = meets[j]
+                        n_after += 1
+            now, n_now = after, n_after
+        if total + n_now > room:
+            return r, total
+        for f in range(n_now):
+            key = np.uint64(0)
+            for v in range(first, last):
+                inside = True
+                for w in range(words):
+                    inside &= tight[v, w] & now[f, w] == now[f, w]
+                if inside:
+                    key += marks[corner[v]]
+            keys[total], region[total] = key, r
+            for w in range(words):
+                closures[total, w] = now[f, w]
+            total += 1
+    return offsets.shape[0] - 1, total
+
+
+def faces(
+    corner: Array, tight: Array, offsets: Array, n_facets: Array, n_vertices: int, d: int, dim: int
+) -> tuple[Array, Array]:
+    """A region (n,) that has it and the facets (n, W) of the region that contain it, for each face of one dimension."""
+    marks = np.random.default_rng(0).integers(0, 1 << 64, n_vertices, np.uint64)
+    room = 1 << 20
+    found: list[tuple[Array, Array, Array]] = []
+    start = 0
+    while start < len(offsets) - 1:
+        keys, region = np.empty(room, np.uint64), np.empty(room, np.int64)
+        closures = np.empty((room, tight.shape[1]), np.uint64)
+        before = start
+        start, n = _faces(corner, tight, offsets, n_facets, d, dim, start, marks, keys, region, closures, room)
+        if start == before:
+            room *= 4
+            continue
+        found.append((keys[:n], region[:n], closures[:n]))
+    if not found:
+        return np.zeros(0, np.int64), np.zeros((0, tight.shape[1]), np.uint64)
+    keys, region, closures = (np.concatenate(column) for column in zip(*found, strict=True))
+    first = np.sort(np.unique(keys, return_index=True)[1])
+    return region[first], closures[first]
