@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import chain
@@ -336,8 +336,10 @@ class Job:
         self._clock.excuse(before)  # compiling is not what a budget is for
         reason, reported = "", 0
         with ThreadPoolExecutor(len(self._workers), "splinegeo") as pool:
-            running = {pool.submit(self._work, worker) for worker in self._workers}
-            try:
+            running: set[Future[None]] = set()
+            try:  # from the first submission on: a thread may be far before the last one is made
+                for worker in self._workers:
+                    running.add(pool.submit(self._work, worker))
                 while running:
                     finished, running = wait(running, timeout=0.05, return_when=FIRST_EXCEPTION)
                     for future in finished:
