@@ -238,11 +238,10 @@ class _Run:
         hinges[old + np.arange(len(unit)), unit] = 1.0
         affine = slope * x.affine
         affine[-1] += offset
-        plain = (slope == 0) | (np.frexp(np.abs(slope))[0] == 0.5)
-        error = np.abs(slope) * x.error * (1 + 4 * EPS)
-        error += np.where(
-            plain & (offset == 0), 0.0, doubt + 4 * EPS * (np.abs(slope) * size + np.abs(offset)) + 1e-300
-        )
+        plain = (slope == 0) | (np.frexp(np.abs(slope))[0] == 0.5)  # products round only where they underflow
+        rounding = doubt + 4 * EPS * (np.where(plain, 0.0, np.abs(slope) * size) + np.abs(offset))
+        unchanged = ((slope == 0) | (np.abs(slope) == 1)) & (offset == 0) | (size == 0) & (offset == 0)
+        error = np.abs(slope) * x.error * (1 + 4 * EPS) + np.where(unchanged, 0.0, rounding + 1e-300)
         if len(unit):  # a change of slope was rounded
             np.add.at(error, unit[~first], 4 * EPS * self.relaxation.sizes[old:][~first])
         return _Columns(affine, hinges, error)

@@ -80,7 +80,7 @@ def test_balls_of_any_size_on_and_beside_kinks(radius: float) -> None:
 @pytest.mark.parametrize("family", ["generic", "ternary", "bias_free", "duplicated", "quarter", "residual"])
 def test_brute_force_in_more_dimensions(family: str, seed: int) -> None:
     dim = 4 if seed % 2 else 3
-    net = spatial(family, seed, (dim, 4, 3, 1))
+    net = spatial(family, seed, (dim, 4, 3 if dim == 3 else 2, 1))
     for ball in balls(dim, dim, seed):
         oracle = BallOracle(net, ball.center, ball.radius, ball.frame)
         assert count(net, ball, "regions") == oracle.regions, ball

@@ -49,6 +49,25 @@ def test_the_three_forms_are_ordered(scene):
     assert (regions.values <= [sg.complexity.most_regions(row, dim) for row in crossing.per_layer]).all()
 
 
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.integers(0, 2**32))
+def test_the_estimate_is_a_lower_bound_on_degenerate_networks_too(seed):
+    """Weights, latents and balls on a coarse grid, where nothing rounds and everything coincides."""
+    rng = np.random.default_rng(seed)
+    e = int(rng.integers(1, 5))
+    widths = [e, *rng.integers(2, 7, rng.integers(1, 4)).tolist(), 1]
+    weights = [rng.integers(-2, 3, (b, a)) / 2 for a, b in pairwise(widths)]
+    net = mlp(weights, [rng.integers(-2, 3, b) / 4 for b in widths[1:]])
+    z, frame = rng.integers(-4, 5, (6, e)) / 4, np.eye(e)
+    regions, crossing, vertices = (
+        sg.local_complexity(net, z, 0.5, kind=kind, frame=frame, threads=1)
+        for kind in ("regions", "crossing", "vertices")
+    )
+    assert (vertices.values <= crossing.values).all()
+    assert ((crossing.values == 0) == (regions.values == 1)).all()
+    assert (regions.crossing == crossing.values).all()
+
+
 def forms(net, z, radius=1.0, frame=IDENTITY):
     return [int(sg.local_complexity(net, z, radius, kind=k, frame=frame)) for k in ("vertices", "crossing", "regions")]
 
