@@ -51,6 +51,19 @@ def real_array(value: Any, name: str) -> Array:
     return given.astype(np.float64)
 
 
+def random_generator(rng: Any) -> np.random.Generator:
+    """A random generator from a seed, or the one given.
+
+    Raises:
+        WrongType: neither a seed >= 0 nor a ``numpy.random.Generator``.
+    """
+    if isinstance(rng, np.random.Generator):
+        return rng
+    if isinstance(rng, int | np.integer) and not isinstance(rng, bool) and rng >= 0:
+        return np.random.default_rng(int(rng))
+    raise WrongType(f"rng must be a seed >= 0 or a numpy.random.Generator; got {rng!r}")
+
+
 def _as_array(value: Any, name: str) -> Array:
     if hasattr(value, "detach") and hasattr(value, "cpu"):  # a tensor, without importing torch
         value = value.detach().cpu()

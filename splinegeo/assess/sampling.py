@@ -9,6 +9,7 @@ import numpy as np
 
 from splinegeo._errors import InvalidArgument
 from splinegeo._types import Array
+from splinegeo._validate import random_generator
 from splinegeo.assess.arrays import samples
 
 
@@ -54,7 +55,7 @@ def polarity_sample(psi: Any, n: int, *, rho: float = 1.0, rng: Any = 0, replace
     logs = polarity_log_weights(psi, rho)
     if not isinstance(n, int | np.integer) or isinstance(n, bool) or n < 1 or (not replace and n > len(logs)):
         raise InvalidArgument(f"{call}(n={n!r}): at least 1 draw, and without replacement at most {len(logs)}")
-    generator = np.random.default_rng(rng)
+    generator = random_generator(rng)
     if replace:
         cumulative = np.cumsum(np.exp(logs))
         chosen = np.searchsorted(cumulative, generator.random(n) * cumulative[-1], side="right")

@@ -13,8 +13,8 @@ from scipy.stats import t as student
 
 from splinegeo._errors import InvalidArgument
 from splinegeo._types import Array
+from splinegeo._validate import random_generator
 from splinegeo.jacobian.operator import JacobianOperator, operators
-from splinegeo.jacobian.projection import generator
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -91,7 +91,7 @@ def lanczos_psi(
         raise InvalidArgument(f"{call}(level={level!r}): a number between 0 and 1 is expected")
     if rtol is not None and not 0 <= rtol < 1:
         raise InvalidArgument(f"{call}(rtol={rtol!r}): a number in [0, 1) is expected")
-    random = generator(rng)
+    random = random_generator(rng)
     options = {"precision": precision, "chunk_size": chunk_size, "memory_limit": memory_limit}
     rows = []
     for jacobian in operators(call, model, z, options):

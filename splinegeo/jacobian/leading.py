@@ -11,8 +11,8 @@ import torch
 
 from splinegeo._errors import InvalidArgument
 from splinegeo._types import Array
+from splinegeo._validate import random_generator
 from splinegeo.jacobian.operator import JacobianOperator, operators
-from splinegeo.jacobian.projection import generator
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -81,7 +81,7 @@ def leading_singular_values(
     for name, value, least in (("k", k, 1), ("oversample", oversample, 0), ("max_iterations", max_iterations, 1)):
         if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
             raise InvalidArgument(f"{call}({name}={value!r}): a whole number >= {least} is expected")
-    random = generator(rng)
+    random = random_generator(rng)
     options = {"precision": precision, "chunk_size": chunk_size, "memory_limit": memory_limit}
     found = []
     for jacobian in operators(call, model, z, options):

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from scipy.linalg import solve_triangular
 
-from splinegeo._errors import InvalidArgument, ShapeMismatch, WrongType
+from splinegeo._errors import InvalidArgument, ShapeMismatch
 from splinegeo._types import Array
-from splinegeo._validate import real_array
+from splinegeo._validate import random_generator, real_array
 
 
 def orthonormal_rows(n_rows: int, n_columns: int, rng: Any = 0) -> Array:
@@ -31,7 +31,7 @@ def orthonormal_rows(n_rows: int, n_columns: int, rng: Any = 0) -> Array:
     """
     if not 1 <= n_rows <= n_columns:
         raise InvalidArgument(f"orthonormal_rows: 1 <= n_rows <= n_columns is needed; got {n_rows} and {n_columns}")
-    w = generator(rng).standard_normal((n_columns, n_rows)).T  # the Gaussian matrix of the QR, transposed
+    w = random_generator(rng).standard_normal((n_columns, n_rows)).T  # the Gaussian matrix of the QR, transposed
     identity = np.eye(n_rows)
     for _ in range(6):
         gram = w @ w.T
@@ -41,25 +41,12 @@ def orthonormal_rows(n_rows: int, n_columns: int, rng: Any = 0) -> Array:
     return np.ascontiguousarray(w)
 
 
-def generator(rng: Any) -> np.random.Generator:
-    """A random generator from a seed or itself.
-
-    Raises:
-        WrongType: neither.
-    """
-    if isinstance(rng, np.random.Generator):
-        return rng
-    if isinstance(rng, int | np.integer) and not isinstance(rng, bool) and rng >= 0:
-        return np.random.default_rng(int(rng))
-    raise WrongType(f"rng must be a seed >= 0 or a numpy.random.Generator; got {rng!r}")
-
-
 def checked_projection(call: str, projection: Any, n_outputs: int, rng: Any) -> Array | None:
     """The matrix (P, D) to apply to outputs: random for a number of rows, as given for a matrix, None for none.
 
     With as many rows as outputs or more there is nothing to project: an orthogonal matrix keeps singular values.
     """
-    generator(rng)
+    random_generator(rng)
     if projection is None:
         return None
     if isinstance(projection, int | np.integer) and not isinstance(projection, bool):

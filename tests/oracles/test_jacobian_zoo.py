@@ -71,12 +71,12 @@ def scores(zoo: Any, images: np.ndarray, logits: bool) -> Any:
 
 
 @pytest.mark.parametrize("logits", [False, True], ids=["pixels", "logits"])
-def test_digits_against_other_images(zoo, capsys, logits):
+@pytest.mark.parametrize("n", [300, pytest.param(900, marks=pytest.mark.slow)])  # 900: the table of the documentation
+def test_digits_against_other_images(zoo, capsys, logits, n):
     """ψ and ν of a VAE trained on digits, at the latents of digits, of clothes and of X-rays."""
-    n = 300
     digits = scores(zoo, zoo.mnist_test()[0][:n], logits)
     others = {
-        "Fashion-MNIST": scores(zoo, zoo.fashion_sprite()[0][::3], logits),
+        "Fashion-MNIST": scores(zoo, zoo.fashion_sprite()[0][:: 900 // n], logits),
         "PneumoniaMNIST": scores(zoo, zoo.pneumonia()["test_images"][:n], logits),
     }
     with capsys.disabled():

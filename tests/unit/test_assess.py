@@ -220,6 +220,7 @@ BAD = {
     "width": lambda: assess.vendi_score(np.eye(2), kernel="gaussian", width=0),
     "lengths": lambda: assess.vendi_by_bin([1.0, 2.0], np.eye(3)),
     "rho": lambda: assess.polarity_log_weights([1.0], np.inf),
+    "seed": lambda: assess.polarity_sample([1.0, 2.0], 1, rng=None),
     "draws": lambda: assess.polarity_sample([1.0, 2.0], 3, replace=False),
 }
 

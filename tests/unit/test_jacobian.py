@@ -573,6 +573,16 @@ def test_bad_models(model, error, text):
         descriptors(model, torch.ones(2, 3))
 
 
+@pytest.mark.parametrize("precision", ["float64", "float32", "bfloat16"])
+def test_noise_is_found_in_every_precision(precision):
+    class Noisy(nn.Module):
+        def forward(self, z):
+            return z + 0.05 * torch.randn_like(z)
+
+    with pytest.raises(NotDeterministic):
+        descriptors(Noisy(), torch.ones(2, 300), precision=precision)
+
+
 def test_straight_through_is_taken_as_written():
     found = jacobians(lambda z: z + (torch.round(z) - z).detach(), torch.ones(1, 3))
     np.testing.assert_array_equal(found[0], np.eye(3))
