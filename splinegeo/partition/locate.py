@@ -1,5 +1,8 @@
 """Which region a point lies in: its activation pattern, exactly, looked up.
 
+In floating point, many points at once; what its error bounds leave open with twice the precision, still many at once;
+what that leaves open, which is mostly points on facets, in exact arithmetic.
+
 A point on a facet has no pattern of its own; it is given the region that a step from it towards the domain's centre
 enters (and, should that step run along a facet, one to the left of it): the pattern of the point plus two
 infinitesimals, which exact arithmetic carries along as two more columns.
@@ -29,6 +32,7 @@ from splinegeo.networks.graph import (
     apply_knot,
 )
 from splinegeo.networks.tournament import canonical_bits
+from splinegeo.partition.doubled_pass import doubled_bits
 from splinegeo.partition.unite import decisive_patterns
 
 if TYPE_CHECKING:
@@ -48,8 +52,11 @@ def patterns_at(setting: Setting, origin: Array, basis: Array, points: Array) ->
 
 def _patterns(setting: Setting, origin: Array, basis: Array, points: Array) -> Array:
     bits, sure = float_bits(setting.network, origin, basis, points)
-    for k in np.nonzero(~sure)[0]:
-        bits[k] = exact_bits(setting, points[k])
+    left = np.nonzero(~sure)[0]
+    if len(left):
+        bits[left], sure = doubled_bits(setting, origin, basis, points[left])
+        for k in left[~sure]:
+            bits[k] = exact_bits(setting, points[k])
     packed = np.packbits(bits, axis=1, bitorder="little")
     return decisive_patterns(setting.network, packed) if setting.has_maxima else packed
 
