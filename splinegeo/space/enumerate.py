@@ -171,8 +171,8 @@ class Job:
         self._clock.excuse(before)  # compiling is not what a budget is for
         reason, reported = "", 0
         with ThreadPoolExecutor(len(self._workers), "splinegeo") as pool:
-            running = {pool.submit(self._work, worker) for worker in self._workers}
             try:
+                running = {pool.submit(self._work, worker) for worker in self._workers}
                 while running:
                     finished, running = wait(running, timeout=0.05, return_when=FIRST_EXCEPTION)
                     for future in finished:
