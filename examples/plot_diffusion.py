@@ -63,18 +63,21 @@ for ax in axes:
 plt.show()
 
 # %%
-# ψ and ν of single steps z_t -> z_{t-1}, the mean of the posterior, over [-6, 6]². Early steps (large t) do nearly the
-# same wherever there is noise; late ones have their structure where the data lie.
+# ψ, ν and δ of single steps z_t -> z_{t-1}, the mean of the posterior, over [-6, 6]². Early steps (large t) do nearly
+# the same wherever there is noise; late ones have their structure where the data lie. δ is the published estimate, which
+# takes smooth activations at their inputs: how many of the 144 units change sign between the corners of a ball.
 # Steps count from 1 here, as in the papers, and from 0 in a `Schedule`.
 times = (6, 17, 28, 39, 50)
+RADIUS = 0.1  # of the balls, whose plane is the whole space here
 ticks = np.linspace(-6, 6, 81)
 grid = np.stack(np.meshgrid(ticks, ticks), -1).reshape(-1, 2)
 for name, model in models.items():
-    figure, axes = plt.subplots(2, 5, figsize=(13, 5.2), sharex=True, sharey=True, layout="constrained")
+    figure, axes = plt.subplots(3, 5, figsize=(13, 7.6), sharex=True, sharey=True, layout="constrained")
     for column, t in zip(axes.T, times, strict=True):
         step = DiffusionStep(model, schedule, t - 1, t - 2, kind="ddpm")
         found = descriptors(step, grid, projection=None)
-        for ax, symbol, values in zip(column, ("psi", "nu"), (found.psi, found.nu), strict=True):
+        delta = sg.local_complexity(step, grid, radius=RADIUS, kind="vertices", input_shape=(2,)).values
+        for ax, symbol, values in zip(column, ("psi", "nu", "delta"), (found.psi, found.nu, delta), strict=True):
             low, high = np.quantile(values, [0.005, 0.995])
             shown = ax.imshow(
                 values.reshape(81, 81), origin="lower", extent=(-6, 6, -6, 6), vmin=low, vmax=high, cmap="viridis"
@@ -118,18 +121,21 @@ ax = closer.plot(color="psi")
 _ = ax.set_title(f"{closer.n_regions:,} regions")
 
 # %%
-# ψ and ν of every step along 64 trajectories, with 95 % bands over their starts.
-bands = {"psi": {}, "nu": {}}
+# ψ, ν and δ of every step along 64 trajectories, with 95 % bands over their starts.
+bands = {"psi": {}, "nu": {}, "delta": {}}
 for name, model in models.items():
-    z, rows = noise[:64], []
+    z, rows = noise[:64], {symbol: [] for symbol in bands}
     for t in range(49, 0, -1):
         step = DiffusionStep(model, schedule, t, t - 1)
-        rows.append(descriptors(step, z, projection=None))
+        found = descriptors(step, z, projection=None)
+        delta = sg.local_complexity(step, z, radius=RADIUS, kind="vertices", input_shape=(2,)).values
+        for symbol, values in zip(bands, (found.psi, found.nu, delta), strict=True):
+            rows[symbol].append(values)
         with torch.no_grad():
             z = step(z)
-    for symbol in bands:
-        bands[symbol][name] = assess.confidence_band(np.stack([getattr(row, symbol) for row in rows], 1))
-figure, axes = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
+    for symbol, lines in bands.items():
+        lines[name] = assess.confidence_band(np.stack(rows[symbol], 1))
+figure, axes = plt.subplots(1, 3, figsize=(13, 3.8), layout="constrained")
 for ax, (symbol, lines) in zip(axes, bands.items(), strict=True):
     sg.plot.plot_trajectories(np.arange(49, 0, -1), lines, ax=ax, label=rf"$\{symbol}$ of a step")
 plt.show()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 
 import numpy as np
 import pytest
@@ -58,6 +59,17 @@ def test_brute_force_in_space(family: str) -> None:
         oracle = BallOracle(net, small.center, small.radius, small.frame)
         assert count(net, small, "regions") == oracle.regions, ball
         assert count(net, small, "crossing") == oracle.crossing, ball
+
+
+@pytest.mark.parametrize("family", [f for f in FAMILIES if f not in PLANAR])
+def test_balls_in_space_are_octahedra(family: str) -> None:
+    """Against the enumeration of vertices over the polytope; both centre and radius are dyadic."""
+    net = spatial(family, 1, (3, 5, 4, 2))
+    signs = np.array(list(product([-1.0, 1.0], repeat=3)))
+    for center, radius in ((np.zeros(3), 1.0), (np.array([0.25, -0.5, 0.125]), 0.75)):
+        octahedron = sg.Polytope(np.c_[signs, -signs @ center - radius])
+        part = sg.partition(net, octahedron, threads=1)
+        assert count(net, sg.L1Ball(center, radius, np.eye(3)), "regions") == part.n_regions
 
 
 @pytest.mark.parametrize("radius", [1e-13, 1e-10, 1e-6, 1e-2])
