@@ -85,7 +85,7 @@ def case(name: str) -> dict[str, Any]:
     if name == "vae2d_mnist":
         return {"module": zoo.vae2d_mnist(), "shape": (2,), "domain": sg.Box([-0.25] * 2, [0.25] * 2), "stream": True}
     if name.startswith("disvae"):
-        plane, domain = _through(rng.normal(size=(3, 10)), 0.1 if name.endswith("mnist") else 0.01)
+        plane, domain = _through(rng.normal(size=(3, 10)), 0.1 if name.endswith("mnist") else 0.02)
         return {"module": zoo.disvae(name[7:]), "shape": (10,), "plane": plane, "domain": domain, "stream": True}
     if name.startswith("ganlab"):
         generator = zoo.ganlab(name[7:])[0]
@@ -103,8 +103,9 @@ def case(name: str) -> dict[str, Any]:
         plane, domain = _triangle(rng.random((3, 3 * 32 * 32)), 1.0)
         return {"module": zoo.resnet2b(), "shape": (3, 32, 32), "plane": plane, "domain": domain, "stream": True}
     if name == "mnist_maxpool":
-        plane, domain = _triangle(zoo.mnist_test()[0][:3] / 255, 0.1)
-        return {"network": sg.load_onnx(DATA / "verif_nets/cnn_max_mninst2.onnx"), "plane": plane, "domain": domain}
+        plane, domain = _triangle(zoo.mnist_test()[0][:3] / 255, 0.05)
+        network = sg.load_onnx(DATA / "verif_nets/cnn_max_mninst2.onnx")
+        return {"network": network, "plane": plane, "domain": domain, "stream": True}
     if name.startswith("acasxu"):
         basis = np.zeros((5, 2))
         basis[int(name[7]), 0] = basis[int(name[8]), 1] = 1

@@ -64,8 +64,8 @@ plt.show()
 
 # %%
 # ψ, ν and δ of single steps z_t -> z_{t-1}, the mean of the posterior, over [-6, 6]². Early steps (large t) do nearly
-# the same wherever there is noise; late ones have their structure where the data lie. δ is the published estimate, which
-# takes smooth activations at their inputs: how many of the 144 units change sign between the corners of a ball.
+# the same wherever there is noise; late ones have their structure where the data lie. δ is the published estimate,
+# which takes smooth activations at their inputs: how many of the 144 units change sign between the corners of a ball.
 # Steps count from 1 here, as in the papers, and from 0 in a `Schedule`.
 times = (6, 17, 28, 39, 50)
 RADIUS = 0.1  # of the balls, whose plane is the whole space here
