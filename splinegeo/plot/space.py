@@ -75,7 +75,7 @@ def plot_space(
     collection = Poly3DCollection(polygons, **style)
     if shown is not None:
         paint(collection, type(shown)(shown.values[regions], shown.kind, shown.label), chosen)
-    space.add_collection3d(collection)
+    space.add_collection3d(collection, autolim=False)  # which would read what pads polygons to one length
     _frame(space, part.vertices)
     if colorbar and chosen is not None:
         add_colorbar(space, collection, chosen)
@@ -105,7 +105,8 @@ def plot_surface(surface: Surface, ax: Axes | None = None, color: Any = "#8fb8de
     shade = 0.55 + 0.45 * np.clip(surface.normals @ (LIGHT / np.linalg.norm(LIGHT)), -1, 1)
     faces = np.clip(base * shade[:, None], 0, 1)
     style = {"facecolors": faces, "edgecolors": faces, "linewidths": 0.3} | kwargs
-    space.add_collection3d(Poly3DCollection([surface.vertices[face] for face in surface.faces], **style))
+    faces3d = Poly3DCollection([surface.vertices[face] for face in surface.faces], **style)
+    space.add_collection3d(faces3d, autolim=False)
     _frame(space, surface.vertices)
     drawn: Axes = space
     return drawn
