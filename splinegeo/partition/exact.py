@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from functools import cached_property
 from math import gcd, lcm, ldexp
+from operator import mul
 
 import numpy as np
 from flint import fmpz_mat
@@ -89,6 +91,13 @@ class ExactNetwork:
 
     def latent(self, coordinates: list[tuple[int, ...]], one: tuple[int, ...]) -> Value:
         """z = origin + basis @ (centre + scale * t), exactly."""
+        rows, e = self._embedding
+        columns = list(zip(*coordinates, one, strict=True))
+        return Value([tuple(sum(map(mul, row, column)) for column in columns) for row in rows], e)
+
+    @cached_property
+    def _embedding(self) -> tuple[list[tuple[int, ...]], int]:
+        """Coefficients (E, d + 1) of the latents in the frame's coordinates and one, times 2**e."""
         f = self.frame
         basis = [[Fraction(float(v)) for v in row] for row in self.basis]
         rows = []
@@ -96,17 +105,7 @@ class ExactNetwork:
             c = Fraction(float(o)) + sum(b * Fraction(m) for b, m in zip(row, f.centre, strict=True))
             rows.append([*(b * Fraction(s) for b, s in zip(row, f.scale, strict=True)), c])
         e = max((v.denominator.bit_length() - 1 for row in rows for v in row), default=0)
-        columns = [*coordinates, one]
-        return Value(
-            [
-                tuple(
-                    sum(int(v * (1 << e)) * col[k] for v, col in zip(row, columns, strict=True))
-                    for k in range(len(one))
-                )
-                for row in rows
-            ],
-            e,
-        )
+        return [tuple(int(v * (1 << e)) for v in row) for row in rows], e
 
     def apply(self, i: int, x: list[Value], one: tuple[int, ...]) -> Value:
         """The value of node i (no knot, not the input) from those of its inputs."""

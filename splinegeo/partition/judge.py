@@ -84,8 +84,8 @@ class Evaluator:
         self._progress: OrderedDict[int, dict[int, Value]] = OrderedDict()
         # Whole numbers take some hundred bytes each: of large networks little is kept.
         units = sum(node.size for node in exact.network.nodes)
-        self._most_prefixes = min(64, 2 + 1_000_000 // units)
-        self._most_vertices = min(4096, 4 + 4_000_000 // units)
+        self._most_prefixes = min(64, 2 + 300_000 // units)
+        self._most_vertices = min(4096, 4 + 1_000_000 // units)
 
     def identify(self, point: tuple[int, ...]) -> int:
         """The id of a point, given by integers with a last one that is not zero."""

@@ -24,6 +24,11 @@ from splinegeo.networks.tournament import winners
 CHUNK_BYTES = 1 << 26
 
 
+def patterns_at_a_time(network: SplineNetwork) -> int:
+    """How many patterns a pass may take that keeps the values of all nodes, and as many bounds on their errors."""
+    return max(1, 4 * CHUNK_BYTES // (16 * sum(node.size for node in network.nodes)))
+
+
 def unpack(packed: Array, n_breakpoints: int) -> Array:
     """Activation bits (n, B) of packed patterns."""
     return (

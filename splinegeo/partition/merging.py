@@ -25,7 +25,7 @@ from splinegeo.networks.graph import (
     Sparse,
     SplineNetwork,
 )
-from splinegeo.partition.maps import CHUNK_BYTES, knot_pieces, unpack
+from splinegeo.partition.maps import knot_pieces, patterns_at_a_time, unpack
 from splinegeo.partition.pushing import surely_differ
 from splinegeo.partition.ranks import fresh_rows
 
@@ -120,7 +120,7 @@ def _noticed(problem: Problem, bits: Array, pairs: Array) -> Array:
     used, place = np.unique(pairs, return_inverse=True)
     packed, place = problem.patterns(bits[used]), place.reshape(-1, 2)
     network, out = problem.network, np.ones(len(pairs), bool)
-    step = max(1, CHUNK_BYTES // (8 * max(node.size for node in network.nodes)))
+    step = patterns_at_a_time(network)
     for k in range(0, len(pairs), step):
         a, b = (unpack(packed[side], network.n_breakpoints) for side in place[k : k + step].T)
         out[k : k + step] = reaches_output(network, a, b)
@@ -156,7 +156,7 @@ def same_maps(network: SplineNetwork, exact: Callable[[Array], tuple[int, list]]
     packed (N, .) patterns; ``exact`` gives the outputs under a pattern (B,): e, and rows of integers times 2**-e.
     """
     same = np.ones(len(pairs), bool)
-    step = max(1, CHUNK_BYTES // (8 * max(node.size for node in network.nodes)))
+    step = patterns_at_a_time(network)
     for k in range(0, len(pairs), step):
         a, b = (unpack(packed[r], network.n_breakpoints) for r in pairs[k : k + step].T)
         different = surely_differ(network, a, b)

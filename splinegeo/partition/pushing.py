@@ -11,7 +11,7 @@ import numpy as np
 from splinegeo._types import Array
 from splinegeo.networks import linear_maps
 from splinegeo.networks.graph import Combine, Convolution, Input, Knot, Linear, Maximum, Select, Sparse, SplineNetwork
-from splinegeo.partition.maps import CHUNK_BYTES, knot_pieces, unpack
+from splinegeo.partition.maps import knot_pieces, patterns_at_a_time, unpack
 from splinegeo.partition.normal_form import EPS
 from splinegeo.partition.stopping import checkpoint
 
@@ -78,7 +78,7 @@ def surely_independent(network: SplineNetwork, packed: Array, basis: Array) -> A
     sure = np.zeros(len(packed), bool)
     if network.n_outputs < 2:
         return sure
-    step = max(1, CHUNK_BYTES // (8 * max(node.size for node in network.nodes)))
+    step = patterns_at_a_time(network)
     for k in range(0, len(packed), step):
         pieces = knot_pieces(network, unpack(packed[k : k + step], network.n_breakpoints))
         n = len(packed[k : k + step])
