@@ -19,7 +19,10 @@ from splinegeo.partition import live, tasks
 from splinegeo.partition.enumerate import NO_LIMIT, Worker
 from splinegeo.partition.exact import ExactNetwork
 from splinegeo.partition.live import Columns, Pass, Reduced
+from splinegeo.partition.longs import exactly
+from splinegeo.partition.normal_form import Level
 from splinegeo.partition.reduce import Reducer
+from splinegeo.partition.refold import _combined
 from splinegeo.partition.relaxation import Relaxation
 from splinegeo.partition.windows import Windows
 from splinegeo.testing import assert_maps, assert_watertight, mlp
@@ -240,3 +243,15 @@ def test_columns_of_twice_the_digits(name: str, monkeypatch: pytest.MonkeyPatch)
     assert max((worst for is_long, worst in passes if is_long), default=0.0) <= 2.0**-70 + usual
     assert_same(direct, part)
     assert_same(direct, again)
+
+
+def test_only_sums_of_whole_numbers_are_exact() -> None:
+    """Everything else rounds, and the bounds say so."""
+    nothing = np.zeros(2)
+    blocks = {0: np.array([[0.1, 0.3], [1.0, 2.0]])}
+    level = Level(np.zeros((2, 3)), blocks, nothing, nothing, nothing, np.ones((2, 2)), np.arange(2), np.zeros(2, int))
+    level.probes = np.zeros((2, 0))
+    hinges = Columns(exactly(np.zeros((3, 2))), Windows.whole(np.eye(2)), np.zeros((2, 2)))
+    x, _ = _combined(level, {0: hinges}, np.zeros(0, np.int64), 2)
+    assert x.error[1, 0] > 2.0**-56
+    assert x.error[1, 1] == 0
