@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -22,3 +24,14 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("../shared/data is not here")
     return folder
+
+
+@pytest.fixture(scope="session")
+def zoo(shared_data: Path) -> Any:
+    """The loaders of the real networks, a module."""
+    spec = importlib.util.spec_from_file_location("zoo", shared_data / "zoo.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,16 +11,6 @@ import torch
 
 from splinegeo import assess
 from splinegeo.jacobian import clamped_maps, descriptors, jacobians
-
-
-@pytest.fixture(scope="module")
-def zoo(shared_data: Path) -> Any:
-    spec = importlib.util.spec_from_file_location("zoo", shared_data / "zoo.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def resized(images: np.ndarray, size: int, channels: int = 1) -> torch.Tensor:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,16 +9,6 @@ import pytest
 import torch
 
 import splinegeo as sg
-
-
-@pytest.fixture(scope="module")
-def zoo(shared_data: Path) -> Any:
-    spec = importlib.util.spec_from_file_location("zoo", shared_data / "zoo.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def assert_closed_zero_set(module: torch.nn.Module, surface: sg.Surface) -> None:

@@ -7,7 +7,6 @@ which they run.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -281,16 +280,6 @@ def scaling_and_rank(jacobians: Array) -> tuple[Array, Array]:
 
 
 # -- fixtures ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def zoo(shared_data: Path) -> Any:
-    spec = importlib.util.spec_from_file_location("zoo", shared_data / "zoo.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 # One at a time, and let go before the next: patterns of a million units are large.

@@ -2,33 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
 
 import splinegeo as sg
 from splinegeo._types import Array
 from splinegeo.balls import random_frame
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 RADII = (1e-4, 1e-3, 3e-3, 1e-2)
-
-
-@pytest.fixture(scope="module")
-def zoo() -> Any:
-    path = DATA / "zoo.py"
-    if not path.is_file():
-        pytest.skip("the published networks are not here (shared/data/zoo.py)")
-    spec = importlib.util.spec_from_file_location("zoo_of_complexity", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def encoded_digits(zoo: Any, n: int) -> Array:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 from collections.abc import Callable
@@ -39,16 +38,6 @@ def test_a_generator_of_full_size_is_captured_in_little_memory() -> None:
     units, outputs, peak = run.stdout.split()
     assert (int(units), int(outputs)) == (122_880, 3 * 64 * 64)
     assert float(peak) < 1500
-
-
-@pytest.fixture(scope="module")
-def zoo(shared_data: Path) -> Any:
-    spec = importlib.util.spec_from_file_location("zoo", shared_data / "zoo.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 # id: module, shape of a sample, units
