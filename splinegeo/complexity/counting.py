@@ -6,9 +6,9 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
@@ -24,6 +24,7 @@ from splinegeo.complexity.treesize import estimate
 from splinegeo.complexity.walk import Ball, count_regions
 from splinegeo.networks.graph import Knot, SplineNetwork
 from splinegeo.partition.budget import Budget, Clock
+from splinegeo.partition.crew import work_together
 
 MANY = 30  # crossing units beyond which counting regions may take for ever
 _log = logging.getLogger("splinegeo")
@@ -75,25 +76,12 @@ class Counter:
         count = min(threads, max(1, len(balls)))
         # Products are small: what BLAS would gain by threads of its own, ours have already.
         alone = ThreadpoolController().limit(limits=1, user_api="blas") if count > 1 else nullcontext()
-        with alone, ThreadPoolExecutor(count, "splinegeo") as pool:
-            running: set[Future[None]] = set()
-            try:
-                running = {pool.submit(one, i) for i in range(len(balls))}
-                while running:
-                    finished, running = wait(running, timeout=0.05, return_when=FIRST_EXCEPTION)
-                    for future in finished:
-                        future.result()
-                    advance(len(finished))
-            except KeyboardInterrupt:
-                self._stopped = "interrupted"  # what is running returns what it has
-            except BaseException:
-                self._stopped = "failed"
-                raise
-            finally:
-                if self._stopped:
-                    for future in running:
-                        future.cancel()
+        with alone:
+            work_together([partial(one, i) for i in range(len(balls))], count, advance, self._stop)
         return out
+
+    def _stop(self) -> None:
+        self._stopped = "interrupted"  # what is running returns what it has
 
     def _compile(self) -> None:
         """Have the kernels compiled, or loaded, by a ball with two regions."""

@@ -10,7 +10,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import chain
@@ -25,6 +24,7 @@ from splinegeo.networks.graph import Maximum, SplineNetwork
 from splinegeo.partition import kernel
 from splinegeo.partition.budget import Budget, Clock
 from splinegeo.partition.callback import Callback
+from splinegeo.partition.crew import work_together
 from splinegeo.partition.exact import ExactNetwork
 from splinegeo.partition.flips import Derivatives
 from splinegeo.partition.frame import Frame
@@ -335,24 +335,18 @@ class Job:
         self._workers[0].compile()
         self._clock.excuse(before)  # compiling is not what a budget is for
         reason, reported = "", 0
-        with ThreadPoolExecutor(len(self._workers), "splinegeo") as pool:
-            running: set[Future[None]] = set()
-            try:  # from the first submission on: a thread may be far before the last one is made
-                for worker in self._workers:
-                    running.add(pool.submit(self._work, worker))
-                while running:
-                    finished, running = wait(running, timeout=0.05, return_when=FIRST_EXCEPTION)
-                    for future in finished:
-                        future.result()
-                    progress(self._regions - reported)
-                    reported = self._regions
-                    reason = reason or self._clock.reason(self._bytes)
-                    if reason:
-                        self._control[0] = 1
-            except KeyboardInterrupt:
-                reason = "interrupted"
-            finally:
-                self._control[0] = 1
+
+        def tick(_: int) -> None:
+            nonlocal reason, reported
+            progress(self._regions - reported)
+            reported = self._regions
+            reason = reason or self._clock.reason(self._bytes)
+            if reason:
+                self._stop()
+
+        calls = [partial(self._work, worker) for worker in self._workers]
+        if work_together(calls, len(calls), tick, self._stop):
+            reason = "interrupted"
         complete = len(self._done) == self._taken and all(whole for _, whole in self._done.values())
         complete = complete and not self._given_up
         if complete and (self._exhausted or not self._more()):
@@ -362,6 +356,9 @@ class Job:
         if not reason and sum(len(p["corners"]) for p, _ in self._done.values()) > self.cap:
             reason = f"budget of {self.cap:,} regions"
         return reason
+
+    def _stop(self) -> None:
+        self._control[0] = 1
 
     def _more(self) -> bool:
         """Whether there is another task, or none without another reduction."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from splinegeo._jit import announce
 from splinegeo._types import Array
 from splinegeo.partition.budget import Budget, Clock
 from splinegeo.partition.callback import Callback
+from splinegeo.partition.crew import work_together
 from splinegeo.partition.memory import Table
 from splinegeo.space import cells, emit, kernel
 from splinegeo.space.judge import SpaceJudge
@@ -170,27 +171,26 @@ class Job:
         self._workers[0].compile()
         self._clock.excuse(before)  # compiling is not what a budget is for
         reason, reported = "", 0
-        with ThreadPoolExecutor(len(self._workers), "splinegeo") as pool:
-            try:
-                running = {pool.submit(self._work, worker) for worker in self._workers}
-                while running:
-                    finished, running = wait(running, timeout=0.05, return_when=FIRST_EXCEPTION)
-                    for future in finished:
-                        future.result()
-                    progress(self._regions - reported)
-                    reported = self._regions
-                    reason = reason or self._clock.reason(self._bytes)
-                    if reason:
-                        self._control[0] = 1
-            except KeyboardInterrupt:
-                reason = "interrupted"
-            finally:
-                self._control[0] = 1
+
+        def tick(_: int) -> None:
+            nonlocal reason, reported
+            progress(self._regions - reported)
+            reported = self._regions
+            reason = reason or self._clock.reason(self._bytes)
+            if reason:
+                self._stop()
+
+        calls = [partial(self._work, worker) for worker in self._workers]
+        if work_together(calls, len(calls), tick, self._stop):
+            reason = "interrupted"
         complete = len(self._done) == self._n_tasks and all(whole for _, whole in self._done.values())
         found = sum(len(p["counts"]) for p, _ in self._done.values())
         if found > self.cap:
             return f"budget of {self.cap:,} regions"
         return "" if complete else reason
+
+    def _stop(self) -> None:
+        self._control[0] = 1
 
     def parts(self) -> list[dict[str, Array]]:
         """What the tasks found, in order."""

@@ -14,6 +14,7 @@ import torch
 import splinegeo as sg
 from benchmarks.nets import make_module, make_network
 from splinegeo import space
+from splinegeo.partition import crew
 from splinegeo.testing import mlp
 from tests.oracles.families import make_case
 
@@ -244,9 +245,7 @@ def test_budget_of_time_and_memory() -> None:
 
 def test_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C gives what was found."""
-    from splinegeo.space import enumerate as walk
-
-    real, calls = walk.wait, []
+    real, calls = crew.wait, []
 
     def wait(*args: object, **kwargs: object) -> object:
         calls.append(1)
@@ -254,7 +253,7 @@ def test_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
             raise KeyboardInterrupt
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(walk, "wait", wait)
+    monkeypatch.setattr(crew, "wait", wait)
     part = sg.partition(make_network((4, 32, 32, 1)), cube(4), threads=1)
     assert part.stop_reason == "interrupted"
     assert not part.complete
