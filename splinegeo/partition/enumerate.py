@@ -7,8 +7,6 @@ starts afresh, so the same regions come out bit for bit, in the same order, whoe
 from __future__ import annotations
 
 import os
-import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -18,13 +16,12 @@ from typing import Any
 import numpy as np
 
 from splinegeo._errors import InvalidArgument, SplineGeoError, WrongType
-from splinegeo._jit import announce
 from splinegeo._types import Array
 from splinegeo.networks.graph import Maximum, SplineNetwork
+from splinegeo.partition import job as jobs
 from splinegeo.partition import kernel
 from splinegeo.partition.budget import Budget, Clock
 from splinegeo.partition.callback import Callback
-from splinegeo.partition.crew import work_together
 from splinegeo.partition.exact import ExactNetwork
 from splinegeo.partition.flips import Derivatives
 from splinegeo.partition.frame import Frame
@@ -40,14 +37,13 @@ from splinegeo.partition.plan import Folded, build
 from splinegeo.partition.ranks import Patterns, settle, settle_parts
 from splinegeo.partition.signs import SIGNS
 from splinegeo.partition.state import STARTED, add_output, add_state, grow, take_output
-from splinegeo.partition.stopping import GivenUp, gives_up
+from splinegeo.partition.stopping import gives_up
 from splinegeo.partition.unite import decisive_patterns
 
 # Tasks: enough of them to keep threads busy, few enough to cost nothing; fewer for networks that take milliseconds.
 SPLITS_PER_TASK, SPLITS_PER_SMALL_TASK, SMALL = 7, 4, 512  # the last in hinges
 LARGE = 2048  # breakpoints above which a network is reduced before it is walked
 CHUNK = 1 << 14  # regions a buffer holds
-NO_LIMIT = 1 << 62
 
 
 @dataclass(frozen=True, eq=False)
@@ -259,119 +255,34 @@ def enumerate_regions(
     return arrays, first.problem, reason
 
 
-class Job:
-    """The tasks of one enumeration and the threads that work through them, in order."""
+class Job(jobs.Job[Task, Worker]):
+    """An enumeration in the plane; tasks may be subtrees of one problem, or problems of their own."""
+
+    _kernel = kernel.walk
 
     def __init__(self, tasks: Iterator[Task], first: Problem, budget: Budget, threads: int, clock: Clock) -> None:
-        self.cap = budget.regions or NO_LIMIT
-        self._tasks, self._first, self._clock = tasks, first, clock
-        self._control = np.zeros(2, np.int64)
-        self._workers = [Worker(first, self._control)]
+        self._first = first
         # A problem that is cut into few subtrees keeps no more threads busy than there are.
         most = threads if first.part else min(threads, 1 << first.splits)
-        self._workers += [Worker(first, self._control) for _ in range(most - 1)]
-        self._lock = threading.Lock()
-        self._taken = 0
-        self._exhausted = self._given_up = False
-        self._done: dict[int, tuple[dict[str, Array], bool]] = {}
-        self._regions = self._bytes = 0
+        control = np.zeros(2, np.int64)
+        super().__init__(tasks, [Worker(first, control) for _ in range(most)], control, budget, clock)
 
-    def _found(self, regions: int, size: int) -> None:
-        with self._lock:
-            self._regions += regions
-            self._bytes += size
-
-    def _next_task(self) -> Task | None:
-        """The next task, unless there are no more, the job is stopped, or enough was found."""
-        with self._lock:
-            if self._exhausted or self._control[0] or self._first_regions() > self.cap:
-                return None
-            try:
-                with gives_up(lambda: self._control[0] != 0):
-                    task = next(self._tasks, None)
-            except GivenUp:  # in the middle of a reduction: there is no going on from there
-                self._exhausted = self._given_up = True
-                return None
-            self._exhausted = task is None
-            self._taken += task is not None
-            return task
-
-    def _work(self, worker: Worker) -> None:
-        """Take one task after the other."""
-        try:
-            while task := self._next_task():
-                if task.problem is not worker.problem:
-                    worker = Worker(task.problem, self._control)
-                try:
-                    with gives_up(partial(self._abandons, task)):
-                        done = worker.run(task.code, self.cap + 1, self._found)  # one more tells "all" from "enough"
-                except GivenUp:  # in exact arithmetic that takes long: the other tasks stand
-                    return
-                if task.problem.part:  # the first thing that needs all of them in one numbering
-                    done[0]["bits"] = done[0]["patterns"] = task.problem.patterns(done[0]["bits"])
-                self._done[task.index] = done
-        except BaseException:
-            self._control[0] = 1
-            raise
+    def _do(self, worker: Worker, task: Task) -> tuple[dict[str, Array], bool]:
+        if task.problem is not worker.problem:  # which has no other task
+            worker = Worker(task.problem, self._control)
+        with gives_up(partial(self._abandons, task)):
+            done = worker.run(task.code, self.cap + 1, self._found)
+        if task.problem.part:  # the first thing that needs all of them in one numbering
+            done[0]["bits"] = done[0]["patterns"] = task.problem.patterns(done[0]["bits"])
+        return done
 
     def _abandons(self, task: Task) -> bool:
         """Whether work on a task is to end now; on small networks it ends soon, and partial results stand."""
         return bool(self._control[0]) and task.problem.part
 
-    def _first_regions(self) -> int:
-        """Regions of the tasks that are finished without a gap; beyond the budget, later ones are not needed."""
-        if self.cap == NO_LIMIT:
-            return 0
-        total = task = 0
-        while task in self._done:
-            total += len(self._done[task][0]["corners"])
-            task += 1
-        return total
+    def _count(self, arrays: dict[str, Array]) -> int:
+        return len(arrays["corners"])
 
-    def run(self, progress: Callable[[int], Any]) -> str:
-        """Do the work; empty, or the reason why some regions are missing."""
-        announce(kernel.walk)
-        before = time.monotonic()
-        self._workers[0].compile()
-        self._clock.excuse(before)  # compiling is not what a budget is for
-        reason, reported = "", 0
-
-        def tick(_: int) -> None:
-            nonlocal reason, reported
-            progress(self._regions - reported)
-            reported = self._regions
-            reason = reason or self._clock.reason(self._bytes)
-            if reason:
-                self._stop()
-
-        calls = [partial(self._work, worker) for worker in self._workers]
-        if work_together(calls, len(calls), tick, self._stop):
-            reason = "interrupted"
-        complete = len(self._done) == self._taken and all(whole for _, whole in self._done.values())
-        complete = complete and not self._given_up
-        if complete and (self._exhausted or not self._more()):
-            reason = ""  # the limit was reached when all was done
-        elif not reason or self._first_regions() > self.cap:
-            reason = f"budget of {self.cap:,} regions"
-        if not reason and sum(len(p["corners"]) for p, _ in self._done.values()) > self.cap:
-            reason = f"budget of {self.cap:,} regions"
-        return reason
-
-    def _stop(self) -> None:
-        self._control[0] = 1
-
-    def _more(self) -> bool:
-        """Whether there is another task, or none without another reduction."""
-        try:
-            with gives_up(lambda: True):
-                return next(self._tasks, None) is not None
-        except GivenUp:
-            return True
-
-    def parts(self) -> list[dict[str, Array]]:
-        """What the tasks found, in order."""
-        parts = [self._done[k][0] for k in sorted(self._done)]
-        if not parts:
-            nothing = self._workers[0].nothing()
-            parts = [{**nothing, "patterns": self._first.patterns(nothing["bits"])}]
-        return parts
+    def _nothing(self) -> dict[str, Array]:
+        nothing = super()._nothing()
+        return {**nothing, "patterns": self._first.patterns(nothing["bits"])}

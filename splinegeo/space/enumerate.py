@@ -6,20 +6,15 @@ not depend on the number of threads.
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable
-from functools import partial
-from typing import Any
 
 import numpy as np
 
 from splinegeo._errors import SplineGeoError
-from splinegeo._jit import announce
 from splinegeo._types import Array
+from splinegeo.partition import job as jobs
 from splinegeo.partition.budget import Budget, Clock
 from splinegeo.partition.callback import Callback
-from splinegeo.partition.crew import work_together
 from splinegeo.partition.memory import Table
 from splinegeo.space import cells, emit, kernel
 from splinegeo.space.judge import SpaceJudge
@@ -42,7 +37,6 @@ from splinegeo.space.state import (
 )  # fmt: skip
 
 CHUNK = 1 << 13  # regions a buffer holds
-NO_LIMIT = 1 << 62
 _GROW = {cells.ROOM_SHORT: grow_room, cells.STACK_SHORT: grow_stack, cells.WORDS_SHORT: grow_words}
 
 
@@ -123,75 +117,18 @@ def _joined(parts: list[dict[str, Array]]) -> dict[str, Array]:
     return {k: np.concatenate([p[k] for p in parts]) if len(parts) > 1 else parts[0][k] for k in parts[0]}
 
 
-class Job:
-    """The tasks of one enumeration and the threads that work through them, in order."""
+class Job(jobs.Job[int, Worker]):
+    """An enumeration in d dimensions; tasks are the subtrees of one problem, by their codes."""
+
+    _kernel = kernel.walk
 
     def __init__(self, problem: Problem, budget: Budget, threads: int) -> None:
-        self.cap = budget.regions or NO_LIMIT
-        self._clock = Clock(budget)
-        self._control = np.zeros(2, np.int64)
-        self._n_tasks = 1 << problem.splits
-        self._workers = [Worker(problem, self._control) for _ in range(min(threads, self._n_tasks))]
-        self._lock = threading.Lock()
-        self._taken = self._regions = self._bytes = 0
-        self._done: dict[int, tuple[dict[str, Array], bool]] = {}
+        control, n_tasks, clock = np.zeros(2, np.int64), 1 << problem.splits, Clock(budget)
+        workers = [Worker(problem, control) for _ in range(min(threads, n_tasks))]
+        super().__init__(iter(range(n_tasks)), workers, control, budget, clock)
 
-    def _found(self, regions: int, size: int) -> None:
-        with self._lock:
-            self._regions += regions
-            self._bytes += size
+    def _do(self, worker: Worker, task: int) -> tuple[dict[str, Array], bool]:
+        return worker.run(task, self.cap + 1, self._found)
 
-    def _next_task(self) -> int | None:
-        with self._lock:
-            if self._taken == self._n_tasks or self._control[0] or self._in_order() > self.cap:
-                return None
-            self._taken += 1
-            return self._taken - 1
-
-    def _in_order(self) -> int:
-        """Regions of the tasks that are finished without a gap; beyond the budget, later ones are not needed."""
-        total = task = 0
-        while self.cap != NO_LIMIT and task in self._done:
-            total += len(self._done[task][0]["counts"])
-            task += 1
-        return total
-
-    def _work(self, worker: Worker) -> None:
-        try:
-            while (task := self._next_task()) is not None:
-                self._done[task] = worker.run(task, self.cap + 1, self._found)  # one more tells "all" from "enough"
-        except BaseException:
-            self._control[0] = 1
-            raise
-
-    def run(self, progress: Callable[[int], Any]) -> str:
-        """Do the work; empty, or the reason why some regions are missing."""
-        announce(kernel.walk)
-        before = time.monotonic()
-        self._workers[0].compile()
-        self._clock.excuse(before)  # compiling is not what a budget is for
-        reason, reported = "", 0
-
-        def tick(_: int) -> None:
-            nonlocal reason, reported
-            progress(self._regions - reported)
-            reported = self._regions
-            reason = reason or self._clock.reason(self._bytes)
-            if reason:
-                self._stop()
-
-        calls = [partial(self._work, worker) for worker in self._workers]
-        if work_together(calls, len(calls), tick, self._stop):
-            reason = "interrupted"
-        complete = len(self._done) == self._n_tasks and all(whole for _, whole in self._done.values())
-        found = sum(len(p["counts"]) for p, _ in self._done.values())
-        if found > self.cap:
-            return f"budget of {self.cap:,} regions"
-        return "" if complete else reason
-
-    def _stop(self) -> None:
-        self._control[0] = 1
-
-    def parts(self) -> list[dict[str, Array]]:
-        """What the tasks found, in order."""
-        return [self._done[k][0] for k in sorted(self._done)] or [self._workers[0].nothing()]
+    def _count(self, arrays: dict[str, Array]) -> int:
+        return len(arrays["counts"])

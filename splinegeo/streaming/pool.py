@@ -20,7 +20,8 @@ from splinegeo._jit import announce
 from splinegeo._types import Array
 from splinegeo.partition import kernel
 from splinegeo.partition.budget import Budget, Clock
-from splinegeo.partition.enumerate import NO_LIMIT, Problem, Task, Worker
+from splinegeo.partition.enumerate import Problem, Task, Worker
+from splinegeo.partition.job import NO_LIMIT
 from splinegeo.partition.stopping import GivenUp, gives_up
 
 T = TypeVar("T")

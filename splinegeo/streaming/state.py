@@ -6,7 +6,7 @@ import numpy as np
 
 from splinegeo._errors import SplineGeoError
 from splinegeo._types import Array
-from splinegeo.partition.enumerate import NO_LIMIT
+from splinegeo.partition.job import NO_LIMIT
 from splinegeo.streaming.frontier import Frontier
 from splinegeo.streaming.pending import Pending
 from splinegeo.streaming.raster import COUNT

@@ -15,7 +15,8 @@ from splinegeo.domains import Box, Polygon, Slice
 from splinegeo.networks import SplineNetwork
 from splinegeo.partition.arguments import Reduction
 from splinegeo.partition.budget import Budget
-from splinegeo.partition.enumerate import NO_LIMIT, Task
+from splinegeo.partition.enumerate import Task
+from splinegeo.partition.job import NO_LIMIT
 from splinegeo.partition.tasks import tasks
 from splinegeo.streaming.arguments import Setting, checked_budget, checked_flag, checked_threads
 from splinegeo.streaming.checkpoint import Checkpoint, fingerprints

@@ -9,8 +9,8 @@ import numpy as np
 
 from splinegeo._types import Array
 from splinegeo.descriptors import nu, psi, rank
-from splinegeo.partition.enumerate import NO_LIMIT
 from splinegeo.partition.geometry import inner_points
+from splinegeo.partition.job import NO_LIMIT
 from splinegeo.partition.link import BOUNDARY, UNMATCHED
 from splinegeo.partition.merging import components
 from splinegeo.streaming.frontier import Outline

@@ -12,8 +12,9 @@ from benchmarks.nets import WIDTHS, make_network
 from splinegeo._types import Array
 from splinegeo.networks.graph import SplineNetwork
 from splinegeo.partition import merging, tasks
-from splinegeo.partition.enumerate import NO_LIMIT, Problem, Task, Worker
+from splinegeo.partition.enumerate import Problem, Task, Worker
 from splinegeo.partition.flips import different_across, different_within, surely_full_rank
+from splinegeo.partition.job import NO_LIMIT
 from splinegeo.partition.ranks import exact_sigma
 from splinegeo.streaming.regions import TaskRegions
 from splinegeo.testing import mlp

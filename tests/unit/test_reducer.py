@@ -16,8 +16,9 @@ from benchmarks.nets import REGIONS, WIDTHS, make_network
 from splinegeo._types import Array
 from splinegeo.networks.graph import SplineNetwork
 from splinegeo.partition import live, tasks
-from splinegeo.partition.enumerate import NO_LIMIT, Worker
+from splinegeo.partition.enumerate import Worker
 from splinegeo.partition.exact import ExactNetwork
+from splinegeo.partition.job import NO_LIMIT
 from splinegeo.partition.live import Columns, Pass, Reduced
 from splinegeo.partition.longs import exactly
 from splinegeo.partition.normal_form import Level
