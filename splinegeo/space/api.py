@@ -20,6 +20,7 @@ from splinegeo.space.link import join
 from splinegeo.space.outline import Hull
 from splinegeo.space.problem import Problem
 from splinegeo.space.result import SpacePartition
+from splinegeo.space.unite import unite
 
 if TYPE_CHECKING:
     from torch import nn
@@ -42,17 +43,17 @@ def partition(
     with their vertices, of which there are about 2^d each; up to eight dimensions or so are practical.
 
     Args:
-        net: a module (see `capture` for what can be read) or a captured network, R^E -> R^D, without maxima.
+        net: a module (see `capture` for what can be read) or a captured network, R^E -> R^D.
         domain: the set of slice coordinates to look at.
         slice: the embedding z = origin + basis @ u with basis (E, d). May be left out for E = d.
-        budget: limits on regions, seconds and memory. When one is reached, or on Ctrl-C, the result holds what was
+        budget: limits on regions (with maxima: on their pieces), seconds and memory. When one is reached, or on Ctrl-C, the result holds what was
             found, with ``complete=False``.
         threads: number of threads, all cores by default. The result does not depend on it.
         progress: show a progress bar on stderr.
 
     Raises:
         WrongType, InvalidArgument, ShapeMismatch: an argument is not what it should be.
-        UnsupportedOperation: the network holds maxima, or is too large; or cannot be read, see `capture`.
+        UnsupportedOperation: the network is too large, or cannot be read, see `capture`.
         NotPiecewiseLinear, CaptureMismatch: the module cannot be read; see `capture`.
     """
     network, plane = checked_scene(net, domain, slice)
@@ -67,6 +68,8 @@ def partition(
         reason = job.run(bar.update)
     with first_interrupt_waits():
         arrays = join(job.parts(), problem, job.cap, not reason)
+        if problem.has_maxima:
+            arrays = unite(arrays, complete=not reason)
     return _result(network, domain, plane, arrays, reason)
 
 

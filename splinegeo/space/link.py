@@ -25,9 +25,9 @@ def join(parts: list[dict[str, Array]], problem: Problem, cap: int, complete: bo
     tight = [np.pad(p["tight"], ((0, 0), (0, words - p["tight"].shape[1]))) for p in parts]
     sides = np.concatenate([p["side"] for p in parts])
     regions = np.repeat(np.arange(len(counts)), counts[:, 1])
-    facets, both, where = _pairs(np.concatenate([p["key"] for p in parts]), regions, sides, complete)
+    facets, both, where = pairs(np.concatenate([p["key"] for p in parts]), regions, sides, complete)
     packed = problem.patterns(np.concatenate([p["bits"] for p in parts]))
-    offsets, breakpoints = _differences(packed, both)
+    offsets, breakpoints = differences(packed, both)
     most = int(counts[:, 1].max(initial=1))
     return {
         "vertices": vertices,
@@ -93,7 +93,7 @@ def _by_appearance(keys: Array) -> tuple[Array, Array]:
     return first[:n].copy(), number
 
 
-def _pairs(keys: Array, regions: Array, sides: Array, complete: bool) -> tuple[Array, Array, Array]:
+def pairs(keys: Array, regions: Array, sides: Array, complete: bool) -> tuple[Array, Array, Array]:
     """The facet of each entry, the regions (M, 2) of each facet, and the first entry of each."""
     first, facet = _by_appearance(keys)
     count = np.bincount(facet, minlength=len(first))
@@ -130,7 +130,7 @@ def _flips(packed, both, counts, out):
     return n
 
 
-def _differences(packed: Array, both: Array) -> tuple[Array, Array]:
+def differences(packed: Array, both: Array) -> tuple[Array, Array]:
     """CSR: the breakpoints on whose sides the two regions of each facet differ."""
     counts, found = np.zeros(len(both), np.int64), np.zeros(0, np.int32)
     n = _flips(packed, both, counts, found)

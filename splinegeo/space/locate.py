@@ -13,6 +13,7 @@ import numpy as np
 from splinegeo._types import Array
 from splinegeo.domains import Slice
 from splinegeo.partition.locate import bits_beside, float_bits
+from splinegeo.partition.unite import decisive_patterns
 from splinegeo.space.problem import Problem
 
 CHUNK = 1 << 22
@@ -27,8 +28,11 @@ def patterns_at(problem: Problem, plane: Slice, points: Array) -> Array:
         here = points[k : k + step]
         bits, sure = float_bits(network, plane.origin, plane.basis, here)
         for i in np.flatnonzero(~sure):
-            bits[i] = bits_beside(problem.exact, _beside(problem, here[i]))
-        parts.append(np.packbits(bits, axis=1, bitorder="little"))
+            bits[i] = 0
+            bits[i, problem.lowered.breakpoints] = bits_beside(problem.exact, _beside(problem, here[i]))
+            bits[i, problem.lowered.active] = 1
+        packed = np.packbits(bits, axis=1, bitorder="little")
+        parts.append(decisive_patterns(network, packed) if problem.has_maxima else packed)
     return np.concatenate(parts)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import cached_property
 
 import numpy as np
 
@@ -13,8 +13,10 @@ from splinegeo.networks.graph import Knot, Maximum, SplineNetwork
 from splinegeo.partition.exact import ExactNetwork
 from splinegeo.partition.judge import Layout
 from splinegeo.partition.link import network_bits
+from splinegeo.partition.lowering import Lowered, lower
 from splinegeo.partition.normal_form import Level, hinge_levels
 from splinegeo.partition.plan import hashes, scale_rows, twins
+from splinegeo.partition.unite import decisive_patterns
 from splinegeo.space.outline import Hull
 from splinegeo.space.state import EMPTY
 
@@ -28,7 +30,8 @@ class Problem:
 
     network: SplineNetwork
     hull: Hull
-    exact: ExactNetwork
+    lowered: Lowered  # the network without maxima
+    exact: ExactNetwork  # of that
     layout: Layout
     plan: dict[str, Array]
     words: int  # of a tight set to begin with
@@ -42,23 +45,24 @@ class Problem:
         """Prepare a network; z = origin + basis @ u.
 
         Raises:
-            UnsupportedOperation: the network holds maxima, or its levels are too large to be kept as dense rows.
+            UnsupportedOperation: the network's levels are too large to be kept as dense rows.
         """
-        for node in network.nodes:
-            if isinstance(node, Maximum):
-                raise UnsupportedOperation(
-                    f"partition: {node.name!r} takes a maximum; outside the plane only units with breakpoints of their "
-                    f"own (ReLU and its kin) are supported. Use a 2-dimensional slice for this network."
-                )
-        _check_size(network)
-        exact = ExactNetwork(network, origin, basis, hull.frame)
-        levels, places = hinge_levels(network, exact.affine_prefix())
+        lowered = lower(network, origin, basis)
+        _check_size(lowered.network)
+        exact = ExactNetwork(lowered.network, origin, basis, hull.frame)
+        levels, places = hinge_levels(lowered.network, exact.affine_prefix())
         scale_rows(levels)
         plan = {**_rows(levels), **_start(hull)}
         hinges = np.concatenate([lv.breakpoints for lv in levels[:-1]] or [np.zeros(0, np.int64)])
         layout = Layout(exact, places, plan["offsets"], None, np.zeros(0, np.int64))
         words = len(plan["start_slots"]) // 64
-        return cls(network, hull, exact, layout, plan, words, hinges, zeros_only)
+        hinges = lowered.breakpoints[hinges]
+        return cls(network, hull, lowered, exact, layout, plan, words, hinges, zeros_only)
+
+    @cached_property
+    def has_maxima(self) -> bool:
+        """Whether the walk finds pieces of regions, which `unite` joins."""
+        return any(isinstance(node, Maximum) for node in self.network.nodes)
 
     @property
     def splits(self) -> int:
@@ -69,16 +73,37 @@ class Problem:
 
     def patterns(self, bits: Array) -> Array:
         """Packed patterns (N, ceil(B / 8)) over the network's breakpoints from those over the hinges."""
-        return network_bits(bits, self.hinges, self.network.n_breakpoints)
+        packed = network_bits(bits, self.hinges, self.network.n_breakpoints)
+        return decisive_patterns(self.network, packed | self._won) if self.has_maxima else packed
+
+    @cached_property
+    def _won(self) -> Array:
+        """(ceil(B / 8),) packed activations of what is above everywhere."""
+        won = np.zeros(self.network.n_breakpoints, np.uint8)
+        won[self.lowered.active] = 1
+        return np.packbits(won, bitorder="little")
 
 
 def _check_size(network: SplineNetwork) -> None:
-    sizes = [node.size * node.breakpoints_per_unit for node in network.nodes if isinstance(node, Knot)]
-    largest = sum(a * b for a, b in pairwise(sizes))
-    if largest > LARGEST_WEIGHTS:
+    """Refuse levels of which one reads another through too many weights. Levels as in `hinge_levels`."""
+    depth: list[int] = []  # knots before the values of a node
+    reads: list[set[int]] = []  # the levels that they take something of, without a knot in between
+    size: dict[int, int] = {}
+    blocks: set[tuple[int, int]] = set()
+    for node in network.nodes:
+        depth.append(max((depth[k] for k in node.inputs), default=0))
+        reads.append(set().union(*(reads[k] for k in node.inputs)))
+        if isinstance(node, Knot):
+            level = depth[-1]
+            blocks |= {(level, source) for source in reads[-1]}
+            size[level] = size.get(level, 0) + node.size * node.breakpoints_per_unit
+            depth[-1], reads[-1] = level + 1, {level}
+    entries = sum(size[level] * size[source] for level, source in blocks)
+    if entries > LARGEST_WEIGHTS:
         raise UnsupportedOperation(
-            f"partition: the network has layers of up to {max(sizes):,} breakpoints; outside the plane they are kept "
-            f"as dense matrices, here of {8 * largest / 2**30:,.0f} GiB. Partition 2-dimensional slices of it instead."
+            f"partition: the network has layers of up to {max(size.values()):,} breakpoints; outside the plane they are "
+            f"kept as dense matrices, here of {8 * entries / 2**30:,.0f} GiB. Partition 2-dimensional slices of it "
+            f"instead."
         )
 
 

@@ -288,15 +288,15 @@ def cells(
                     if cell and other != row:
                         cell = split(cell, (row[0] - other[0], row[1] - other[1], row[2] - other[2]))[1]
                 if cell:
-                    winner = _first_seed(len(members), entries)
-                    beaten = tuple(int(winner in left) for left, _ in _matches(len(members)))
+                    winner = first_seed(len(members), entries)
+                    beaten = tuple(int(winner in left) for left, _ in matches(len(members)))
                     found.append((cell, bits + beaten, (*chosen, members[winner])))
         pieces = found
     return iter(pieces)
 
 
 @cache
-def _matches(k: int) -> list[tuple[frozenset[int], frozenset[int]]]:
+def matches(k: int) -> list[tuple[frozenset[int], frozenset[int]]]:
     """The two sides of each comparison of a tournament, as all the entries that may come to stand there."""
     matches: list[tuple[frozenset[int], frozenset[int]]] = []
     standing = [frozenset({entry}) for entry in range(k)]
@@ -310,11 +310,11 @@ def _matches(k: int) -> list[tuple[frozenset[int], frozenset[int]]]:
     return matches
 
 
-def _first_seed(k: int, tied: set[int]) -> int:
+def first_seed(k: int, tied: set[int]) -> int:
     """Of entries that are the same function the one that counts as the winner: ties go to the right, in every match."""
     among = frozenset(range(k))
     while len(among) > 1:
-        left, right = next((a, b) for a, b in _matches(k) if a | b == among)
+        left, right = next((a, b) for a, b in matches(k) if a | b == among)
         among = right if right & tied else left
     return next(iter(among))
 

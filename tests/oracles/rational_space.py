@@ -2,7 +2,8 @@
 
 A cell is a list of hyperplanes and the rational points where enough of them meet. A cut takes *every* pair of points on
 different sides and keeps those of the meeting points at which the hyperplanes of the cell have full rank. Maps are
-matrices of fractions, node by node.
+matrices of fractions, node by node. A maximum is cut by winners: for each entry the part of a cell where no other one is
+larger, so there are no comparisons among losers, and nothing has to be joined.
 """
 
 from __future__ import annotations
@@ -15,8 +16,19 @@ from typing import TypeAlias
 
 from flint import fmpq, fmpq_mat
 
-from splinegeo.networks.graph import Combine, Convolution, Input, Knot, Linear, Select, Sparse, SplineNetwork
+from splinegeo.networks.graph import (
+    Combine,
+    Convolution,
+    Input,
+    Knot,
+    Linear,
+    Maximum,
+    Select,
+    Sparse,
+    SplineNetwork,
+)
 from tests.oracles.dense import dense
+from tests.oracles.rational import first_seed, matches
 
 Point: TypeAlias = tuple[fmpq, ...]
 Row: TypeAlias = tuple[fmpq, ...]  # d coefficients and a constant
@@ -142,6 +154,10 @@ def _visit(network: SplineNetwork, values: list[tuple[Row, ...]], cell: Cell, bi
             for piece, added, out in _bent(node, x[0], cell):
                 yield from _visit(network, [*values, out], piece, bits + added)
             return
+        if isinstance(node, Maximum):
+            for piece, added, members in _won(node, x[0], cell):
+                yield from _visit(network, [*values, tuple(x[0][k] for k in members)], piece, bits + added)
+            return
         values = [*values, _affine(node, x)]
     yield Region(cell, bits, values[network.output])
 
@@ -209,3 +225,25 @@ def _bent(node: Knot, x: tuple[Row, ...], cell: Cell) -> Iterator[tuple[Cell, Pa
                 slope, constant = slope + s[k + 1] - s[k], constant - (s[k + 1] - s[k]) * t[k]
             out.append(_shift(_scaled(x[unit], slope), constant))
         yield piece, bits, tuple(out)
+
+
+def _won(node: Maximum, x: tuple[Row, ...], cell: Cell) -> Iterator[tuple[Cell, Pattern, tuple[int, ...]]]:
+    """The cell cut into parts on which one entry of each group is the largest: the bits, and the winning members."""
+    pieces: list[tuple[Cell, Pattern, tuple[int, ...]]] = [(cell, (), ())]
+    for members in node.groups.tolist():
+        entries: dict[Row, set[int]] = {}
+        for entry, member in enumerate(members):
+            entries.setdefault(x[member], set()).add(entry)
+        found = []
+        for piece, bits, chosen in pieces:
+            for row, same in entries.items():
+                here: Cell | None = piece
+                for other in entries:
+                    if here and other != row:
+                        here = split(here, tuple(a - b for a, b in zip(row, other, strict=True)))[1]
+                if here:
+                    winner = first_seed(len(members), same)
+                    added = tuple(int(winner in left) for left, _ in matches(len(members)))
+                    found.append((here, bits + added, (*chosen, members[winner])))
+        pieces = found
+    return iter(pieces)

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from splinegeo.networks.graph import SplineNetwork
+from splinegeo._types import Array
+from splinegeo.networks.graph import Input, Knot, Linear, Maximum, Node, SplineNetwork
 from splinegeo.testing import mlp
 from tests.oracles.families import CHANGES, GRAPHS, KNOTS, PLANAR, Layers, _quarter, gaussian
 
@@ -60,3 +61,77 @@ def space_network(family: str, dim: int, seed: int) -> SplineNetwork:
     if family in KNOTS:
         return KNOTS[family](rng, mlp(*zip(*base, strict=True)))
     return GRAPHS[family](rng, [(w[:3], b[:3]) for w, b in base[:1]])
+
+
+MAXIMA = ("maxout", "rectified", "rectifying", "twice", "overlapping", "equal", "constant", "central", "touching")
+
+
+def maxima_network(family: str, dim: int, seed: int) -> SplineNetwork:
+    """A small network with maxima that takes ``dim`` inputs; odd seeds have weights that tie often."""
+    rng = np.random.default_rng([MAXIMA.index(family), dim, seed])
+    nodes: list[Node] = [Input("input", dim, ())]
+
+    def linear(n: int) -> None:
+        w, b = gaussian(rng, (nodes[-1].size, n))[0]
+        if seed % 2:
+            w, b = np.round(w * 2) / 2, np.round(b * 2) / 2
+        if family == "central":
+            b[:] = 0.0
+        nodes.append(Linear(f"layer {len(nodes)}", n, (len(nodes) - 1,), w, b))
+
+    def largest(groups: Array) -> None:
+        nodes.append(Maximum(f"max {len(nodes)}", len(groups), (len(nodes) - 1,), np.asarray(groups)))
+
+    def rectified() -> None:
+        n = nodes[-1].size
+        slopes = np.tile([0.0, 1.0], (n, 1))
+        nodes.append(Knot(f"relu {len(nodes)}", n, (len(nodes) - 1,), np.zeros((n, 1)), slopes, np.zeros(n)))
+
+    match family:
+        case "maxout" | "central":
+            linear(6)
+            largest(np.arange(6).reshape(2, 3))
+            linear(4)
+            largest(np.arange(4).reshape(2, 2))
+        case "rectified":  # where two units are off they tie
+            linear(4)
+            rectified()
+            largest([[0, 1, 2], [3, 2, 1]])
+        case "rectifying":
+            linear(6)
+            largest(np.arange(6).reshape(2, 3))
+            linear(3)
+            rectified()
+        case "twice":
+            linear(5)
+            largest([[0, 1, 2], [1, 2, 3], [2, 3, 4]])
+            largest([[0, 1], [1, 2]])
+        case "overlapping":
+            linear(6)
+            largest([[0, 1, 2, 3, 4], [2, 3, 4, 5, 5]])
+        case "equal":
+            linear(4)
+            first = nodes[-1]
+            assert isinstance(first, Linear)
+            twice = np.r_[first.weight, first.weight[:2]], np.r_[first.bias, first.bias[:2]]
+            nodes[-1] = Linear("planes", 6, (0,), *twice)
+            largest([[0, 4, 1, 5], [5, 2, 3, 1]])
+            linear(2)
+            rectified()
+        case "constant" | "touching":
+            linear(6)
+            first = nodes[-1]
+            assert isinstance(first, Linear)
+            weight, bias = first.weight.copy(), first.bias.copy()
+            if family == "constant":
+                weight[[1, 2, 4]], bias[[1, 2, 4]] = 0.0, [0.5, 0.5, -0.25]
+            else:  # ties along a facet of the domain, and in one of its corners
+                weight[1:3], bias[1:3] = weight[0], bias[0]
+                weight[1, 0] += 1.0
+                bias[1] -= 2.0
+                weight[2] += 1.0
+                bias[2] -= 2.0 * dim
+            nodes[-1] = Linear("planes", 6, (0,), weight, bias)
+            largest([[0, 1, 2], [2, 3, 4], [4, 5, 0]])
+    linear(2)
+    return SplineNetwork(tuple(nodes), len(nodes) - 1, (dim,), (2,))

@@ -10,7 +10,7 @@ import splinegeo as sg
 from splinegeo import space
 from splinegeo.networks.graph import SplineNetwork
 from tests.oracles.rational_space import ExactSpace, exact, exact_space
-from tests.oracles.space_families import FAMILIES, space_network
+from tests.oracles.space_families import FAMILIES, MAXIMA, maxima_network, space_network
 
 FAST = ("ternary", "duplicated", "concurrent", "domain_facet", "mixed")  # in four dimensions
 
@@ -75,6 +75,25 @@ def test_slices(family: str) -> None:
     """A slice of three dimensions through five, with exact ties."""
     rng = np.random.default_rng(3)
     network = space_network(family, 5, 2)
+    origin, basis = np.round(rng.normal(size=5) * 2) / 2, np.eye(5, 3) + np.tril(np.round(rng.normal(size=(5, 3))), -1)
+    part = space.partition(network, sg.Box([-1, -1.5, 0], [2, 1, 1]), sg.Slice(origin, basis), threads=1)
+    latent = [tuple(map(exact, row)) for row in np.column_stack([basis, origin]).tolist()]
+    assert_equals_oracle(part, exact_space(network, [-1, -1.5, 0], [2, 1, 1], latent))
+
+
+@pytest.mark.parametrize("family", MAXIMA)
+@pytest.mark.parametrize(
+    ("dim", "seed"), [(1, 1), (2, 1), (3, 0), (3, 1), (4, 1), *(pytest.param(d, 2, marks=pytest.mark.slow) for d in (3, 4))]
+)
+def test_maxima(family: str, dim: int, seed: int) -> None:
+    """The oracle cuts by winners and joins nothing; the walk cuts along all comparisons and joins their pieces."""
+    check(maxima_network(family, dim, seed), dim)
+
+
+@pytest.mark.parametrize("family", ["maxout", "rectified", "equal"])
+def test_slices_of_maxima(family: str) -> None:
+    rng = np.random.default_rng(3)
+    network = maxima_network(family, 5, 1)
     origin, basis = np.round(rng.normal(size=5) * 2) / 2, np.eye(5, 3) + np.tril(np.round(rng.normal(size=(5, 3))), -1)
     part = space.partition(network, sg.Box([-1, -1.5, 0], [2, 1, 1]), sg.Slice(origin, basis), threads=1)
     latent = [tuple(map(exact, row)) for row in np.column_stack([basis, origin]).tolist()]
