@@ -15,13 +15,14 @@ from threadpoolctl import ThreadpoolController
 
 from splinegeo._jit import announce
 from splinegeo._types import Array
-from splinegeo.complexity import cells
 from splinegeo.complexity.arguments import Balls
 from splinegeo.complexity.bounds import most_regions
 from splinegeo.complexity.crossing import find_crossing, probe
-from splinegeo.complexity.fold import Folder, TooLarge
 from splinegeo.complexity.treesize import estimate
-from splinegeo.complexity.walk import Ball, count_regions
+from splinegeo.lp import cells
+from splinegeo.lp.fold import Folder, TooLarge
+from splinegeo.lp.places import Place
+from splinegeo.lp.walk import Cells, count_regions
 from splinegeo.networks.graph import Knot, SplineNetwork
 from splinegeo.partition.budget import Budget, Clock
 from splinegeo.partition.crew import work_together
@@ -87,14 +88,14 @@ class Counter:
         """Have the kernels compiled, or loaded, by a ball with two regions."""
         announce(cells.look)
         fold = SplineNetwork.from_layers([[[1.0]], [[1.0]]], [[0.0], [0.0]])
-        count_regions(Ball(Folder(fold), np.zeros(1), 1.0, np.eye(1)), lambda found: False)
+        count_regions(Cells(Folder(fold), Place.ball(np.zeros(1), 1.0, np.eye(1))), lambda found: False)
 
     def _one(self, center: Array, radius: float, frame: Array, rng: np.random.Generator) -> Count:
         reason = self._reason(0)
         if reason:
             return Count.nothing(self.kind, len(self.layers), reason)
         try:
-            ball = Ball(self.folder, center, radius, frame)
+            ball = Cells(self.folder, Place.ball(center, radius, frame))
         except TooLarge:
             reason = "too many units may cross a ball for the memory that the budget allows, or 2 GB"
             return Count.nothing(self.kind, len(self.layers), reason)
@@ -119,7 +120,7 @@ class Counter:
             return Count(found, value, True, value, (value, value), self._by_layer(ball), "")
         return self._beyond(ball, found, reasons[0], rng)
 
-    def _warn(self, ball: Ball, rng: np.random.Generator) -> None:
+    def _warn(self, ball: Cells, rng: np.random.Generator) -> None:
         """Say, once a call, that a count may take for ever, where it may."""
         probe(ball, rng)
         known = int(ball.seen.all(1).sum())
@@ -127,7 +128,7 @@ class Counter:
             self._warned = True
             _log.warning("%d units cross a ball, whose regions may be too many to count; consider a budget", known)
 
-    def _beyond(self, ball: Ball, found: int, reason: str, rng: np.random.Generator) -> Count:
+    def _beyond(self, ball: Cells, found: int, reason: str, rng: np.random.Generator) -> Count:
         """Bounds and an estimate for a ball with more regions than were counted."""
         interrupted = bool(self._stopped)
         probe(ball, rng)
@@ -141,7 +142,7 @@ class Counter:
             interval = (max(low, float(found)), min(high, upper)) if low == low else (math.nan, math.nan)
         return Count(found, upper, False, mean, interval, self._by_layer(ball), reason)
 
-    def _by_layer(self, ball: Ball) -> Array:
+    def _by_layer(self, ball: Cells) -> Array:
         """(L,) units of which both signs were seen."""
         nodes = ball.live.places[ball.seen.all(1), 0]
         return np.array([int((nodes == i).sum()) for i in self.knots], np.int64)

@@ -11,13 +11,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from splinegeo.complexity.relaxation import EPS
-from splinegeo.complexity.walk import Ball
+from splinegeo.lp.places import EPS
+from splinegeo.lp.walk import Cells
 
 POINTS = 128  # random ones, beside the vertices
 
 
-def probe(ball: Ball, rng: np.random.Generator) -> None:
+def probe(ball: Cells, rng: np.random.Generator) -> None:
     """Note the signs of all live hinges at the ball's vertices and at random points, where they are certain."""
     live, d = ball.live, ball.live.dim
     if not live.n:
@@ -40,7 +40,7 @@ def probe(ball: Ball, rng: np.random.Generator) -> None:
         errors[:, a:b] = np.abs(slope).max(1) * doubt + EPS * np.abs(values[:, a:b])
 
 
-def find_crossing(ball: Ball, stop: Callable[[int], bool]) -> bool:
+def find_crossing(ball: Cells, stop: Callable[[int], bool]) -> bool:
     """See every sign that a live hinge takes in the open ball; False if ``stop(cells so far)`` came first.
 
     Afterwards, or as far as it got, ``ball.seen`` says which signs were seen.

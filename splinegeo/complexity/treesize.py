@@ -15,7 +15,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.stats import t as student
 
-from splinegeo.complexity.walk import Ball
+from splinegeo.lp.walk import Cells
 
 CELLS = 64  # in a sample, at most
 WORK = 200_000  # cells in a sample times the square of the hinges, which is what a run takes
@@ -23,7 +23,7 @@ RUNS = 24  # independent ones
 CONFIDENCE = 0.95
 
 
-def one_run(ball: Ball, rng: np.random.Generator, most: int | None = None) -> float:
+def one_run(ball: Cells, rng: np.random.Generator, most: int | None = None) -> float:
     """An unbiased estimate of the number of regions, from samples of ``most`` cells."""
     if most is None:
         most = int(np.clip(WORK // max(1, ball.live.n**2), 4, CELLS))
@@ -38,7 +38,7 @@ def one_run(ball: Ball, rng: np.random.Generator, most: int | None = None) -> fl
 
 
 def estimate(
-    ball: Ball, rng: np.random.Generator, stop: Callable[[], bool] = lambda: False, runs: int = RUNS
+    ball: Cells, rng: np.random.Generator, stop: Callable[[], bool] = lambda: False, runs: int = RUNS
 ) -> tuple[float, float, float]:
     """An unbiased estimate and a 95 % confidence interval, by Student's t over independent runs.
 

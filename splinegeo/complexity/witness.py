@@ -10,12 +10,13 @@ import numpy as np
 
 from splinegeo._types import Array
 from splinegeo.balls import L1Ball
-from splinegeo.complexity import cells
 from splinegeo.complexity.api import local_complexity
 from splinegeo.complexity.crossing import find_crossing, probe
-from splinegeo.complexity.fold import Folder
 from splinegeo.complexity.vertices import vertex_bits
-from splinegeo.complexity.walk import Ball
+from splinegeo.lp import cells
+from splinegeo.lp.fold import Folder
+from splinegeo.lp.places import Place
+from splinegeo.lp.walk import Cells
 from splinegeo.networks.graph import SplineNetwork
 
 if TYPE_CHECKING:
@@ -78,9 +79,9 @@ def find_witness(net: SplineNetwork, ball: L1Ball, stop: Callable[[], bool] = la
 
 def _missed(
     net: SplineNetwork, folder: Folder, center: Array, radius: float, frame: Array, stop: Callable[[], bool]
-) -> tuple[Array, int, int, Ball]:
+) -> tuple[Array, int, int, Cells]:
     """Breakpoints that cross and are not seen at the vertices, how many are seen, how many cross, and the ball."""
-    ball = Ball(folder, center, radius, frame)
+    ball = Cells(folder, Place.ball(center, radius, frame))
     probe(ball, np.random.default_rng(0))
     find_crossing(ball, lambda _: stop())
     crossing = ball.live.breakpoints[ball.seen.all(1)]
@@ -88,7 +89,7 @@ def _missed(
     return np.setdiff1d(crossing, seen), len(seen), len(crossing), ball
 
 
-def _both_sides(ball: Ball, bit: int, stop: Callable[[], bool]) -> tuple[Array, Array] | None:
+def _both_sides(ball: Cells, bit: int, stop: Callable[[], bool]) -> tuple[Array, Array] | None:
     """Points (P,) of the unit ball on either side of a breakpoint, if floats can tell them apart."""
     hinge = int(np.nonzero(ball.live.breakpoints == bit)[0][0])
     level = ball.live.levels[np.searchsorted(ball.live.levels, hinge, "right") - 1]

@@ -7,6 +7,7 @@ import numpy as np
 from splinegeo._errors import FileFormatError, ShapeMismatch
 from splinegeo._types import Array
 from splinegeo.partition.result import Partition
+from splinegeo.space.geometry import Geometry
 from splinegeo.space.result import SpacePartition
 
 _SENTINELS = 2  # -1: the domain's boundary; -2: not enumerated
@@ -44,21 +45,33 @@ def check_partition(part: Partition) -> None:
     _within("edge_regions", part.edge_regions[:, 0], 0, n)
     _within("edge_regions", part.edge_regions[:, 1], -_SENTINELS, n)
     _within("edge_breakpoints", part.edge_breakpoints, 0, n_bits)
+    _finite("vertices", part.vertices)
     _common(part)
 
 
 def check_space(part: SpacePartition) -> None:
     """Raise FileFormatError with the first thing that is wrong."""
-    n, v, m, d = len(part.region_offsets) - 1, len(part.vertices), len(part.facet_regions), part.slice.basis.shape[1]
+    n, d = len(part.packed_patterns), part.slice.basis.shape[1]
+    _shaped("packed_patterns", part.packed_patterns, np.uint8, (n, -(-part.network.n_breakpoints // 8)))
+    _shaped("points", part.points, np.float64, (n if part.stored_geometry is None else 0, d))
+    _finite("points", part.points)
+    if part.stored_geometry is not None:
+        _check_geometry(part, part.stored_geometry, n, d)
+    _common(part)
+
+
+def _check_geometry(whole: SpacePartition, part: Geometry, n: int, d: int) -> None:
+    v, m = len(part.vertices), len(part.facet_regions)
     c, k, f = len(part.corner_vertices), len(part.facet_breakpoints), len(part.region_facets)
-    n_bits = part.network.n_breakpoints
+    n_bits = whole.network.n_breakpoints
+    if len(part.region_offsets) != n + 1:
+        raise FileFormatError(f"region_offsets has {len(part.region_offsets)} entries, not {n + 1}")
     _shaped("vertices", part.vertices, np.float64, (v, d))
     _shaped("corner_vertices", part.corner_vertices, np.int32, (c,))
     _shaped("region_facets", part.region_facets, np.int32, (f,))
     _shaped("facet_regions", part.facet_regions, np.int32, (m, 2))
     _shaped("facet_sides", part.facet_sides, np.int32, (m,))
     _shaped("facet_breakpoints", part.facet_breakpoints, np.int32, (k,))
-    _shaped("packed_patterns", part.packed_patterns, np.uint8, (n, -(-n_bits // 8)))
     _offsets("region_offsets", part.region_offsets, c, at_least=d + 1)
     _offsets("facet_offsets", part.facet_offsets, f, at_least=d + 1)
     _offsets("facet_breakpoint_offsets", part.facet_breakpoint_offsets, k, at_least=0)
@@ -77,13 +90,11 @@ def check_space(part: SpacePartition) -> None:
     _within("facet_regions", part.facet_regions[:, 0], 0, n)
     _within("facet_regions", part.facet_regions[:, 1], -_SENTINELS, n)
     _within("facet_breakpoints", part.facet_breakpoints, 0, n_bits)
-    _common(part)
+    _finite("vertices", part.vertices)
 
 
 def _common(part: Partition | SpacePartition) -> None:
     n_bits = part.network.n_breakpoints
-    if not np.isfinite(part.vertices).all():
-        raise FileFormatError("vertices holds a NaN or an infinity")
     if n_bits % 8 and (part.packed_patterns[:, -1] >> (n_bits % 8)).any():
         raise FileFormatError(f"packed_patterns sets bits beyond the {n_bits} of this network")
     if part.slice.basis.shape[0] != part.network.n_inputs:
@@ -94,6 +105,11 @@ def _common(part: Partition | SpacePartition) -> None:
         raise FileFormatError("complete must be true or false, and stop_reason a text")
     if part.complete == bool(part.stop_reason):
         raise FileFormatError(f"complete={part.complete} contradicts stop_reason={part.stop_reason!r}")
+
+
+def _finite(name: str, array: Array) -> None:
+    if not np.isfinite(array).all():
+        raise FileFormatError(f"{name} holds a NaN or an infinity")
 
 
 def _shaped(name: str, array: Array, dtype: type, shape: tuple[int, ...]) -> None:

@@ -9,6 +9,7 @@ from tqdm.auto import tqdm
 
 from splinegeo._errors import WrongType
 from splinegeo._types import Array
+from splinegeo.balls import L1Ball
 from splinegeo.domains import Box, Polygon, Slice
 from splinegeo.networks import SplineNetwork
 from splinegeo.partition.arguments import Reduction, checked_reduction, checked_scene
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 def partition(
     net: nn.Module | SplineNetwork,
-    domain: Box | Polygon | Polytope,
+    domain: Box | Polygon | Polytope | L1Ball,
     slice: Slice | None = None,
     *,
     budget: Budget | None = None,
@@ -51,7 +52,9 @@ def partition(
         WrongType, InvalidArgument, ShapeMismatch: an argument is not what it should be.
         NotPiecewiseLinear, UnsupportedOperation, CaptureMismatch: the module cannot be read; see `capture`.
     """
-    if isinstance(domain, Polytope) or (isinstance(domain, Box) and domain.dim != 2):
+    if isinstance(domain, L1Ball) and domain.dim == 2 and slice is None:
+        slice, domain = domain.slice, domain.polygon
+    if isinstance(domain, (Polytope, L1Ball)) or (isinstance(domain, Box) and domain.dim != 2):
         from splinegeo import space
 
         if reduction is not None:

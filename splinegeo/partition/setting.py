@@ -11,15 +11,14 @@ from splinegeo._types import Array
 from splinegeo.networks.graph import Knot, Maximum, SplineNetwork
 from splinegeo.partition.exact import ExactNetwork
 from splinegeo.partition.frame import Frame
-from splinegeo.partition.judge import Judge, Layout
+from splinegeo.partition.judge import Evaluator, Layout
 from splinegeo.partition.lowering import NONE, lower
 from splinegeo.partition.normal_form import Places
-from splinegeo.partition.outline import Outline
 
 
 @dataclass(frozen=True, eq=False)
 class Setting:
-    """z = origin + basis @ u for u in the frame's polygon."""
+    """z = origin + basis @ u for u in the frame's polygon, or in any dimension in its box."""
 
     network: SplineNetwork
     exact: ExactNetwork  # of the network without maxima
@@ -28,7 +27,7 @@ class Setting:
 
     @classmethod
     def of(cls, network: SplineNetwork, origin: Array, basis: Array, corners: Array) -> Setting:
-        """Corners (k, 2) counter-clockwise in slice coordinates."""
+        """Corners (k, d) in slice coordinates, those of a polygon counter-clockwise."""
         lowered = lower(network)
         return cls(network, ExactNetwork(lowered.network, origin, basis, Frame.of(corners)), lowered.breakpoints)
 
@@ -52,9 +51,9 @@ class Setting:
             k = node.breakpoints.shape[1]
             places[0] += [(i, unit, which) for unit in range(node.size) for which in range(k)]
         offsets = np.array([0, len(places[0]), len(places[0])])
-        return Layout(self.exact, places, offsets, Outline.of(self.frame), np.zeros(0, np.int64))
+        return Layout(self.exact, places, offsets, None, np.zeros(0, np.int64))
 
     def maps(self, bits: Array) -> tuple[int, list[tuple[int, ...]]]:
         """Exponent e and integer coefficients of 2**e times the outputs under a pattern (B,) of the network."""
-        value = Judge(self.exact, self._layout, bits[self.breakpoints].astype(np.int8)).maps(1)
+        value = Evaluator(self.exact, self._layout, bits[self.breakpoints].astype(np.int8)).maps(1)
         return value.e, value.rows

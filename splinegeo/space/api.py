@@ -8,29 +8,30 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from splinegeo._errors import InvalidArgument, ShapeMismatch, WrongType
-from splinegeo._types import Array
+from splinegeo.balls import L1Ball
 from splinegeo.domains import Box, Polygon, Slice
+from splinegeo.lp.enumerate import enumerate_regions
+from splinegeo.lp.places import Place
 from splinegeo.networks import SplineNetwork, capture
 from splinegeo.partition.budget import Budget
 from splinegeo.partition.enumerate import n_threads
-from splinegeo.partition.interrupts import first_interrupt_waits
+from splinegeo.partition.regions import frozen
 from splinegeo.polytopes import Polytope
-from splinegeo.space.enumerate import Job
-from splinegeo.space.link import join
-from splinegeo.space.outline import Hull
+from splinegeo.space.outline import Domain, Hull, extremes
 from splinegeo.space.problem import Problem
 from splinegeo.space.result import SpacePartition
-from splinegeo.space.unite import unite
+from splinegeo.space.walk import walk
 
 if TYPE_CHECKING:
     from torch import nn
 
+PROGRAMMES = 7  # dimensions from which linear programmes are faster than vertices
 LARGEST = 1e30  # coordinates within this bound have volumes in up to nine dimensions
 
 
 def partition(
     net: nn.Module | SplineNetwork,
-    domain: Box | Polygon | Polytope,
+    domain: Domain,
     slice: Slice | None = None,
     *,
     budget: Budget | None = None,
@@ -39,15 +40,18 @@ def partition(
 ) -> SpacePartition:
     """Enumerate the regions of a network over a domain in any dimension, exactly.
 
-    `splinegeo.partition` calls this for domains that do not lie in a plane. Cost grows with the number of regions and
-    with their vertices, of which there are about 2^d each; up to eight dimensions or so are practical.
+    `splinegeo.partition` calls this for domains that do not lie in a plane. Regions are found with their vertices, of
+    which there are about 2^d each. Boxes and balls of seven dimensions and more are taken to linear programmes instead,
+    which find a point of each region; see `SpacePartition`. They cope with any number of dimensions, as long as there
+    are not too many regions.
 
     Args:
         net: a module (see `capture` for what can be read) or a captured network, R^E -> R^D.
         domain: the set of slice coordinates to look at.
-        slice: the embedding z = origin + basis @ u with basis (E, d). May be left out for E = d.
-        budget: limits on regions (with maxima: on their pieces), seconds and memory. When one is reached, or on Ctrl-C, the result holds what was
-            found, with ``complete=False``.
+        slice: the embedding z = origin + basis @ u with basis (E, d). May be left out for E = d; an `L1Ball` has
+            its own.
+        budget: limits on regions (with maxima: on their pieces), seconds and memory. When one is reached, or on Ctrl-C,
+            the result holds what was found, with ``complete=False``.
         threads: number of threads, all cores by default. The result does not depend on it.
         progress: show a progress bar on stderr.
 
@@ -62,25 +66,31 @@ def partition(
     if not isinstance(progress, (bool, np.bool_)):
         raise WrongType(f"partition(progress={progress!r}): True or False is expected")
     count = n_threads(threads)
-    problem = Problem.of(network, plane.origin, plane.basis, Hull.of_domain(domain))
-    job = Job(problem, budget or Budget(), count)
     with tqdm(unit=" regions", unit_scale=True, disable=not progress, desc="partition") as bar:
-        reason = job.run(bar.update)
-    with first_interrupt_waits():
-        arrays = join(job.parts(), problem, job.cap, not reason)
-        if problem.has_maxima:
-            arrays = unite(arrays, complete=not reason)
-    return _result(network, domain, plane, arrays, reason)
-
-
-def _result(
-    network: SplineNetwork, domain: Box | Polygon | Polytope, plane: Slice, arrays: dict[str, Array], reason: str
-) -> SpacePartition:
-    for array in arrays.values():
-        array.flags.writeable = False
+        if domain.dim >= PROGRAMMES and isinstance(domain, (Box, L1Ball)):
+            place = _place(domain, plane)
+            found = enumerate_regions(network, place, budget or Budget(), count, bar.update)
+            packed, points, geometry, reason = found.packed_patterns, found.points, None, found.reason
+        else:
+            problem = Problem.of(network, plane.origin, plane.basis, Hull.of_domain(domain))
+            packed, geometry, reason = walk(problem, budget or Budget(), count, bar.update)
+            points = np.zeros((0, domain.dim))
     return SpacePartition(
-        network=network, domain=domain, slice=plane, complete=not reason, stop_reason=reason, **arrays
+        network=network,
+        domain=domain,
+        slice=plane,
+        packed_patterns=frozen(packed),
+        points=frozen(points),
+        stored_geometry=geometry,
+        complete=not reason,
+        stop_reason=reason,
     )
+
+
+def _place(domain: Box | L1Ball, plane: Slice) -> Place:
+    if isinstance(domain, L1Ball):
+        return Place.ball(domain.center, domain.radius, domain.frame)
+    return Place.box(domain, plane)
 
 
 def checked_scene(net: Any, domain: Any, plane: Any) -> tuple[SplineNetwork, Slice]:
@@ -90,12 +100,17 @@ def checked_scene(net: Any, domain: Any, plane: Any) -> tuple[SplineNetwork, Sli
         WrongType, InvalidArgument, ShapeMismatch: an argument is not what it should be.
         NotPiecewiseLinear, UnsupportedOperation, CaptureMismatch: the module cannot be read; see `capture`.
     """
-    if not isinstance(domain, (Box, Polygon, Polytope)):
-        raise WrongType(f"partition: the domain is a Box, a Polygon or a Polytope, not {type(domain).__name__}")
+    if not isinstance(domain, (Box, Polygon, Polytope, L1Ball)):
+        raise WrongType(
+            f"partition: the domain is a Box, a Polygon, a Polytope or an L1Ball, not {type(domain).__name__}"
+        )
+    if isinstance(domain, L1Ball):
+        if plane is not None:
+            raise InvalidArgument("partition: an L1Ball has its slice with it; leave slice out")
+        plane = domain.slice
     if plane is not None and not isinstance(plane, Slice):
         raise WrongType(f"partition: slice is a Slice or None, not {type(plane).__name__}")
-    corners = np.stack([domain.lower, domain.upper]) if isinstance(domain, Box) else domain.vertices
-    if not np.abs(corners).max() <= LARGEST:
+    if not np.abs(extremes(domain)).max() <= LARGEST:
         raise InvalidArgument(
             f"partition: the domain reaches beyond {LARGEST:g}, where volumes leave float64; rescale the slice"
         )

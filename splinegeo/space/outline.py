@@ -7,13 +7,17 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product
 from math import lcm
+from typing import TypeAlias
 
 import numpy as np
 
 from splinegeo._types import Array
+from splinegeo.balls import L1Ball
 from splinegeo.domains import Box, Polygon
 from splinegeo.partition.frame import Frame, error_bound, nearest_float
 from splinegeo.polytopes import Polytope
+
+Domain: TypeAlias = Box | Polygon | Polytope | L1Ball
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +46,7 @@ class Hull:
         return cls(frame, tuple(facets), points, tight)
 
     @classmethod
-    def of_domain(cls, domain: Box | Polygon | Polytope) -> Hull:
+    def of_domain(cls, domain: Domain) -> Hull:
         """The domain, exactly as its float64 numbers say."""
         if isinstance(domain, Polytope):
             rows = [tuple(Fraction(v) for v in row) for row in domain.halfspaces.tolist()]
@@ -51,6 +55,13 @@ class Hull:
             points = [(Fraction(x), Fraction(y)) for x, y in domain.vertices.tolist()]
             edges = zip(points, points[1:] + points[:1], strict=True)
             return cls.of([(y1 - y0, x0 - x1, x1 * y0 - x0 * y1) for (x0, y0), (x1, y1) in edges], points)
+        if isinstance(domain, L1Ball):
+            r, units = (
+                Fraction(domain.radius),
+                [[Fraction(int(i == j)) for j in range(domain.dim)] for i in range(domain.dim)],
+            )
+            signs = product((Fraction(-1), Fraction(1)), repeat=domain.dim)
+            return cls.of([(*row, -r) for row in signs], [tuple(s * r * v for v in e) for s in (1, -1) for e in units])
         ends = list(zip(domain.lower.tolist(), domain.upper.tolist(), strict=True))
         halfspaces = []
         for axis, pair in enumerate(ends):
@@ -90,10 +101,23 @@ class Hull:
             out[k, -1] = max(error_bound(r, v) for r, v in zip(out[k, :-1].tolist(), true, strict=True))
         return out
 
-    @property
-    def centre(self) -> list[Fraction]:
-        """A point inside, in frame coordinates: the mean of the vertices."""
-        return [sum(column, Fraction(0)) / len(self.vertices) for column in zip(*self.vertices, strict=True)]
+
+def centre_of(domain: Domain) -> list[Fraction]:
+    """A point inside, in slice coordinates, exactly."""
+    if isinstance(domain, Polytope):
+        points = domain.exact_vertices
+    else:  # of a box and a ball, any two opposite points will do
+        points = [tuple(map(Fraction, point)) for point in extremes(domain).tolist()]
+    return [sum(column, Fraction(0)) / len(points) for column in zip(*points, strict=True)]
+
+
+def extremes(domain: Domain) -> Array:
+    """Points (k, d) in slice coordinates whose bounding box is the domain's."""
+    if isinstance(domain, Box):
+        return np.stack([domain.lower, domain.upper])
+    if isinstance(domain, L1Ball):
+        return np.outer([-domain.radius, domain.radius], np.ones(domain.dim))
+    return domain.vertices
 
 
 def _at(row: tuple[int, ...], point: tuple[Fraction, ...]) -> Fraction:

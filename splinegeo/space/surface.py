@@ -18,17 +18,16 @@ from tqdm.auto import tqdm
 
 from splinegeo._errors import InvalidArgument, ShapeMismatch, UnsupportedOperation
 from splinegeo._types import Array
-from splinegeo.domains import Box, Polygon, Slice
+from splinegeo.domains import Slice
 from splinegeo.networks.graph import Knot, Linear, SplineNetwork
 from splinegeo.partition.budget import Budget
 from splinegeo.partition.enumerate import n_threads
 from splinegeo.partition.interrupts import first_interrupt_waits
 from splinegeo.partition.views import Ragged
-from splinegeo.polytopes import Polytope
 from splinegeo.space.api import checked_scene
 from splinegeo.space.enumerate import Job
 from splinegeo.space.link import join
-from splinegeo.space.outline import Hull
+from splinegeo.space.outline import Domain, Hull
 from splinegeo.space.polygons import cycles, face_normals, oriented
 from splinegeo.space.problem import Problem
 
@@ -140,7 +139,7 @@ class Surface:
 
 def zero_set(
     net: nn.Module | SplineNetwork,
-    domain: Box | Polygon | Polytope,
+    domain: Domain,
     slice: Slice | None = None,
     *,
     output: int = 0,

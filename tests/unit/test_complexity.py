@@ -18,10 +18,11 @@ from torch.nn import functional as F
 import splinegeo as sg
 from splinegeo._types import Array
 from splinegeo.balls import random_frame
-from splinegeo.complexity.fold import Folder
 from splinegeo.complexity.treesize import estimate, one_run
 from splinegeo.complexity.vertices import vertices_of
-from splinegeo.complexity.walk import Ball, count_regions
+from splinegeo.lp.fold import Folder
+from splinegeo.lp.places import Place
+from splinegeo.lp.walk import Cells, count_regions
 from splinegeo.testing import mlp
 from tests.oracles.families import gaussian
 
@@ -85,7 +86,7 @@ def test_regions_grow_with_the_ball() -> None:
 def test_folding_does_not_see_the_size_of_the_network() -> None:
     """All but the live units are folded away, whatever comes after the last knot is not even looked at."""
     net = network(3, 6, 200, 200, 50)
-    live = Folder(net).fold(Z[0], 0.01, random_frame(6, 6, 0))
+    live = Folder(net).fold(Place.ball(Z[0], 0.01, random_frame(6, 6, 0)))
     assert live.n < 40
     assert live.n + len(live.active) <= net.n_units
 
@@ -202,7 +203,7 @@ def test_beyond_a_budget_there_are_bounds_and_an_estimate() -> None:
 
 
 def test_the_estimate_is_unbiased_and_its_interval_covers() -> None:
-    ball = Ball(Folder(WIDE), CENTRE, 0.6, random_frame(12, 12, 0))
+    ball = Cells(Folder(WIDE), Place.ball(CENTRE, 0.6, random_frame(12, 12, 0)))
     truth, complete = count_regions(ball, lambda found: False)
     assert complete
     rng = np.random.default_rng(0)

@@ -293,7 +293,8 @@ def test_damaged_files_are_refused(d3: space.SpacePartition, tmp_path: Path) -> 
     }.items():
         array = getattr(d3, name).copy()
         array.flat[0] = change
-        dataclasses.replace(d3, **{name: array}).save(tmp_path / "bad.npz")
+        bad = dataclasses.replace(d3.geometry, **{name: array})
+        dataclasses.replace(d3, stored_geometry=bad).save(tmp_path / "bad.npz")
         with pytest.raises(sg.FileFormatError, match=name):
             sg.load(tmp_path / "bad.npz")
 

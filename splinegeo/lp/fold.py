@@ -1,7 +1,7 @@
-"""A network over an ℓ1 ball becomes a small network: units that keep their side are folded away.
+"""A network over a domain becomes a small network: units that keep their side are folded away.
 
 What is left are the live hinges, and their pre-activations as functions of (v, 1) and of the live hinges before them,
-z = center + radius * frame @ v with |v_1| + ... + |v_P| <= 1. The pass through the graph carries one column for each
+with v in the unit ℓ1 ball or in a box (`splinegeo.lp.places`). The pass through the graph carries one column for each
 of these, with a bound on the error of every unit. Sides are decided in float64 with that bound; whatever is in doubt
 stays live.
 """
@@ -16,7 +16,8 @@ import numpy as np
 
 from splinegeo._errors import UnsupportedOperation
 from splinegeo._types import Array
-from splinegeo.complexity.relaxation import EPS, Relaxation, magnitude
+from splinegeo.lp.places import EPS, Place
+from splinegeo.lp.relaxation import Relaxation
 from splinegeo.networks import linear_maps
 from splinegeo.networks.graph import (
     Combine,
@@ -37,20 +38,20 @@ MEMORY = 1 << 31  # bytes that the columns of a fold may take
 
 @dataclass(frozen=True, eq=False)
 class Live:
-    """The N live hinges of a network over a ball, level by level; a level is what is live of one knot.
+    """The N live hinges of a network over a domain, level by level; a level is what is live of one knot.
 
-    The pre-activation of hinge k is constant[k] @ (v, 1) + sum_j hinges[k, j] * h_j, give or take error[k] in the ball,
+    The pre-activation of hinge k is constant[k] @ (v, 1) + sum_j hinges[k, j] * h_j, give or take error[k] in the domain,
     over hinges j of lower levels; h_j is its pre-activation times slopes[j, 0] below 0 and slopes[j, 1] above.
     """
 
-    constant: Array  # (N, P + 1)
+    constant: Array  # (N, d + 1)
     hinges: Array  # (N, N)
     slopes: Array  # (N, 2)
     error: Array  # (N,)
     levels: Array  # (L + 1,) where levels begin
     breakpoints: Array  # (N,) bits of the activation pattern
     places: Array  # (N, 3) knot node, unit and breakpoint
-    active: Array  # breakpoints that are above all over the ball
+    active: Array  # breakpoints that are above all over the domain
     flat: Array  # breakpoints on which the unit lies throughout
 
     @property
@@ -60,17 +61,17 @@ class Live:
 
     @property
     def dim(self) -> int:
-        """P."""
+        """d."""
         return self.constant.shape[1] - 1
 
 
 @dataclass
 class _Columns:
-    """Values of n units: coefficients of (v, 1), (P + 1, n), and of the live hinges so far, (live, n), with errors."""
+    """Values of n units: coefficients of (v, 1), (d + 1, n), and of the live hinges so far, (live, n), with errors."""
 
     affine: Array
     hinges: Array
-    error: Array  # (n,) how far a unit is from these coefficients anywhere in the ball
+    error: Array  # (n,) how far a unit is from these coefficients anywhere in the domain
 
     def only(self, units: Array) -> _Columns:
         return _Columns(self.affine[:, units], self.hinges[:, units], self.error[units])
@@ -81,7 +82,7 @@ class TooLarge(Exception):
 
 
 class Folder:
-    """Folds one network over one ball after another, with columns of at most ``memory`` bytes at a time."""
+    """Folds one network over one domain after another, with columns of at most ``memory`` bytes at a time."""
 
     def __init__(self, network: SplineNetwork, memory: int | None = None) -> None:
         for node in network.nodes:
@@ -111,17 +112,17 @@ class Folder:
                 self._first[i], self._offsets[i] = bit, piece_offsets(node)
                 bit += node.breakpoints.size
 
-    def fold(self, center: Array, radius: float, frame: Array) -> Live:
-        """The network over a ball: center (E,), frame (E, P).
+    def fold(self, place: Place) -> Live:
+        """The network over a domain.
 
         Raises:
             TooLarge: so many units may change sides that the columns do not fit.
         """
         with self._turn:
-            return self._fold(center, radius, frame)
+            return self._fold(place)
 
-    def _fold(self, center: Array, radius: float, frame: Array) -> Live:
-        run = _Run(self, frame.shape[1])
+    def _fold(self, place: Place) -> Live:
+        run = _Run(place)
         kept: dict[int, _Columns] = {}
         for i in self.order:
             node = self.network.nodes[i]
@@ -129,7 +130,8 @@ class Folder:
             if 8 * (run.dim + 1 + run.relaxation.n_live) * (node.size + sum(len(e.error) for e in x)) > self._memory:
                 raise TooLarge
             if isinstance(node, Input):
-                kept[i] = _latent(center, radius, frame)
+                columns, error = place.columns()
+                kept[i] = _Columns(columns, np.zeros((0, len(error))), error)
             elif isinstance(node, Knot):
                 kept[i] = run.knot(i, node, self._first[i], self._offsets[i], x[0])
             else:
@@ -140,25 +142,17 @@ class Folder:
         return run.finish()
 
 
-def _latent(center: Array, radius: float, frame: Array) -> _Columns:
-    columns = radius * frame.T
-    simple = (np.frexp(np.abs(frame.T))[0] == 0.5) | (frame.T == 0) | (np.frexp(radius)[0] == 0.5)
-    simple &= (np.abs(columns) > 1e-290) | (frame.T == 0)
-    rounding = np.where(simple, 0.0, EPS * np.abs(columns) * (1 + EPS) + 1e-300)
-    return _Columns(np.concatenate([columns, center[None]]), np.zeros((0, len(center))), rounding.max(0))
-
-
 class _Run:
-    def __init__(self, folder: Folder, dim: int) -> None:
-        self.relaxation = Relaxation(dim)
-        self.dim = dim
+    def __init__(self, place: Place) -> None:
+        self.relaxation = Relaxation(place.dim, place.outer)
+        self.dim = place.dim
         self._active = [np.zeros(0, np.int64)]
         self._flat = [np.zeros(0, np.int64)]
         self._found: list[tuple[_Columns, Array, Array, Array]] = []
         self._balance: list[Array] = []  # of each live hinge, how far its range is from lying on one side
 
     def _size(self, x: _Columns) -> Array:
-        return magnitude(x.affine, x.hinges, self.relaxation.sizes)
+        return self.relaxation.magnitude(x.affine, x.hinges)
 
     def affine(self, node: Node, x: list[_Columns]) -> _Columns:
         width = max(len(e.hinges) for e in x)

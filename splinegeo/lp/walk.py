@@ -1,4 +1,4 @@
-"""Depth first through the cells of a ball, in batches: every region once, or what a budget allows."""
+"""Depth first through the cells of a domain, in batches: every region once, or what a budget allows."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from functools import cached_property
 import numpy as np
 
 from splinegeo._types import Array
-from splinegeo.complexity import cells
-from splinegeo.complexity.fold import Folder, Live
-from splinegeo.complexity.judge import Judge
+from splinegeo.lp import cells
+from splinegeo.lp.fold import Folder, Live
+from splinegeo.lp.judge import Judge
+from splinegeo.lp.places import Place
 
 BATCH_BYTES = 1 << 23  # of the rows of a batch
 MOST_CELLS = 512  # in a batch
@@ -26,7 +27,7 @@ class Batch:
     errors: Array  # (B, N)
     scales: Array  # (B, N)
     block: Array  # (n,) which of the rows a cell has
-    state: Array  # (n, N), see `splinegeo.complexity.cells`
+    state: Array  # (n, N), see `splinegeo.lp.cells`
     witness: Array  # (n, d) a point of each cell, or NaN
 
     def __len__(self) -> int:
@@ -37,23 +38,27 @@ class Batch:
         return replace(self, block=self.block[chosen], state=self.state[chosen], witness=self.witness[chosen])
 
 
-class Ball:
-    """A network over one ball, ready to be walked through."""
+class Cells:
+    """A network over one domain, ready to be walked through."""
 
-    def __init__(self, folder: Folder, center: Array, radius: float, frame: Array) -> None:
-        self.live: Live = folder.fold(center, radius, frame)
-        self._place = (folder, self.live, center, radius, frame)
+    def __init__(self, folder: Folder, place: Place, live: Live | None = None) -> None:
+        self.live: Live = live or folder.fold(place)
+        self.folder, self.place = folder, place
         n, d = self.live.n, self.live.dim
         self.most = int(np.clip(BATCH_BYTES // (8 * (n + 1) * (d + 1)), 4, MOST_CELLS))
-        self.seen = np.zeros((n, 2), bool)  # on which sides of each hinge there are points of the ball
+        self.seen = np.zeros((n, 2), bool)  # on which sides of each hinge there are points of the domain
 
     @cached_property
     def judge(self) -> Judge:
-        """Made when first asked, which most balls never do."""
-        return Judge(*self._place)
+        """Made when first asked, which most domains never do."""
+        return Judge(self.folder, self.live, self.place)
+
+    def twin(self) -> Cells:
+        """The same cells with a judge and a memory of their own, for another thread."""
+        return Cells(self.folder, self.place, self.live)
 
     def start(self) -> Batch:
-        """The ball as a single cell."""
+        """The domain as a single cell."""
         n, d = self.live.n, self.live.dim
         return Batch(
             0,
@@ -88,6 +93,7 @@ class Ball:
             rows,
             errors,
             scales,
+            self.place.outer,
         )
         return replace(batch, rows=rows, errors=errors, scales=scales, block=np.arange(len(batch)))
 
@@ -95,7 +101,10 @@ class Ball:
         """On which sides of hinge k each cell has points: found (n, 2), YES or NO, and points (n, 2, d) or NaN."""
         n, d = batch.witness.shape
         found, points = np.empty((n, 2), np.int8), np.empty((n, 2, d))
-        cells.look(k, batch.rows, batch.errors, batch.scales, batch.block, batch.state, batch.witness, found, points)
+        sizes = self.place.inner, self.place.outer
+        cells.look(
+            k, batch.rows, batch.errors, batch.scales, batch.block, batch.state, batch.witness, found, points, *sizes
+        )
         for i in np.nonzero((found == cells.OPEN).any(1))[0]:
             b = batch.block[i]
             self.judge.settle(k, batch.state[i], batch.rows[b], batch.errors[b], batch.scales[b], found[i])
@@ -117,8 +126,8 @@ class Ball:
         return [batch.only(slice(k, k + self.most)) for k in reversed(range(0, len(batch), self.most))]
 
 
-def count_regions(ball: Ball, stop: Callable[[int], bool]) -> tuple[int, bool]:
-    """The number of regions that meet the open ball, and whether that is all of them.
+def count_regions(ball: Cells, stop: Callable[[int], bool]) -> tuple[int, bool]:
+    """The number of regions that meet the open domain, and whether that is all of them.
 
     ``stop(regions so far)`` ends the count early. Cells not yet split up hold at least a region each, and count for
     one.

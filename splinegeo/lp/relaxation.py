@@ -1,7 +1,7 @@
-"""Which hinges may change sides in an ℓ1 ball: bounds from affine functions that run close to every hinge.
+"""Which hinges may change sides in a domain: bounds from affine functions that run close to every hinge.
 
-As `splinegeo.partition.relaxation` does it on polygons. Over the unit ball an affine function a·v + c takes the values
-from c - max|a| to c + max|a|, whatever the dimension.
+As `splinegeo.partition.relaxation` does it on polygons. Over the unit ℓ1 ball an affine function a·v + c takes the
+values from c - max|a| to c + max|a|, over a box those up to the sum instead, whatever the dimension; see `spread`.
 """
 
 from __future__ import annotations
@@ -9,34 +9,34 @@ from __future__ import annotations
 import numpy as np
 
 from splinegeo._types import Array
+from splinegeo.lp.places import EPS, spread
 
-EPS = 2.0**-53
 ROWS = 4096  # units looked at together
-
-
-def magnitude(affine: Array, hinges: Array, sizes: Array) -> Array:
-    """(n,) bounds on units over the ball, were nothing to cancel; see `Relaxation.ranges`."""
-    return np.abs(affine[:-1]).max(0) + np.abs(affine[-1]) + sizes[: len(hinges)] @ np.abs(hinges)
 
 
 class Relaxation:
     """Each live hinge so far as h = M (v, 1) + D delta, every delta within its interval."""
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, outer: Array) -> None:
+        self.outer = outer  # see `splinegeo.lp.places.Place`
         self.affine = np.zeros((0, dim + 1))  # M
         self.deltas = np.zeros((0, 0))  # D
         self.low, self.high = np.zeros(0), np.zeros(0)  # of each delta
-        self.sizes = np.zeros(0)  # no |h| exceeds this in the ball
+        self.sizes = np.zeros(0)  # no |h| exceeds this in the domain
 
     @property
     def n_live(self) -> int:
         """Number of live hinges."""
         return len(self.affine)
 
+    def magnitude(self, affine: Array, hinges: Array) -> Array:
+        """(n,) bounds on units over the domain, were nothing to cancel; see `ranges`."""
+        return spread(affine[:-1], self.outer) + np.abs(affine[-1]) + self.sizes[: len(hinges)] @ np.abs(hinges)
+
     def ranges(self, affine: Array, hinges: Array, error: Array) -> tuple[Array, Array, Array]:
         """Rigorous bounds (n,), (n,) on units with coefficients (P + 1, n) of (v, 1) and (live, n) of the hinges.
 
-        ``error`` (n,) bounds how far a unit is from these coefficients anywhere in the ball. The third array is what
+        ``error`` (n,) bounds how far a unit is from these coefficients anywhere in the domain. The third array is what
         rounding has to do with it: the units lie no further than that from their relaxation.
         """
         parts = [
@@ -50,20 +50,20 @@ class Relaxation:
 
     def _ranges(self, affine: Array, hinges: Array, error: Array) -> tuple[Array, Array, Array]:
         n = len(hinges)
-        slop = error + 16 * EPS * magnitude(affine, hinges, self.sizes)
-        total, centre, spread = affine, np.zeros(affine.shape[1]), np.zeros(affine.shape[1])
+        slop = error + 16 * EPS * self.magnitude(affine, hinges)
+        total, centre, around = affine, np.zeros(affine.shape[1]), np.zeros(affine.shape[1])
         if n:
             known, deltas = self.affine[:n], self.deltas[:n]
             total = affine + known.T @ hinges
             through = deltas.T @ hinges
             centre = ((self.low + self.high) / 2) @ through
-            spread = ((self.high - self.low) / 2) @ np.abs(through)
+            around = ((self.high - self.low) / 2) @ np.abs(through)
             reach = np.abs(deltas) @ np.maximum(np.abs(self.low), np.abs(self.high))
-            sizes = np.abs(known[:, :-1]).max(1) + np.abs(known[:, -1]) + reach
+            sizes = spread(known[:, :-1].T, self.outer) + np.abs(known[:, -1]) + reach
             # Rounding: products of up to n_live terms, twice, of what cannot exceed this.
             slop = slop + 4 * (self.n_live + 8) * EPS * (sizes @ np.abs(hinges))
         slop = 1.01 * slop
-        width = np.abs(total[:-1]).max(0) + spread + slop
+        width = spread(total[:-1], self.outer) * (1 + 2 * len(self.outer) * EPS) + around + slop
         return total[-1] + centre - width, total[-1] + centre + width, slop
 
     def add(self, affine: Array, hinges: Array, error: Array, low: Array, high: Array, slopes: Array) -> None:

@@ -1,4 +1,4 @@
-"""A small dense simplex: can a few strict inequalities be satisfied inside the unit ℓ1 ball?
+"""A small dense simplex: can a few strict inequalities be satisfied inside the unit ℓ1 ball, or inside a box?
 
 It maximises the smallest margin s over the ball,
 
@@ -6,8 +6,9 @@ It maximises the smallest margin s over the ball,
 
 from the centre v = 0, where s is the smallest c_j, and stops as soon as s is positive enough. What it returns is only a
 suggestion: a point that `inside` then proves to satisfy all rows, or multipliers that `outside` proves to combine the
-rows to one that is negative in the whole ball. Both proofs account for every rounding; `splinegeo.complexity.judge`
-decides what they leave open.
+rows to one that is negative in the whole ball. Both proofs account for every rounding; `splinegeo.lp.judge`
+decides what they leave open. `splinegeo.lp.bounded` is the same for boxes; the proofs are here for both, with the box's
+half-widths in ``reach``, which is empty for the ball.
 
 The dictionary has a row for each basic variable, x_basic = T[i, -1] + sum_j T[i, j] x_j over the others: first s, then
 the slacks. Of p_i and q_i at least one is zero, and their columns say the same: turning coordinate i around makes the
@@ -148,31 +149,55 @@ def multipliers_of(table, others, m, d, weights):
 
 
 @kernel(inner=True)
-def inside(g, c, error, m, d, point):
-    """Whether a point is proved to lie in the open ball and strictly inside all rows, known up to error (m,).
+def inside(g, c, error, m, d, point, reach):
+    """Whether a point is proved to lie in the open domain and strictly inside all rows, known up to error (m,).
 
-    Here and in `outside` no entry of a row is larger than 1.
+    Here and in `outside` no entry of a row is larger than 1, so that over a box, whose half-widths are 1 or less, d + 1
+    entries may add up where over the ball it is 2.
     """
-    norm = 0.0
-    for i in range(d):
-        norm += abs(point[i])
-    if not norm * (1.0 + (d + 2) * EPS) < 1.0:
-        return False
+    norm, terms = 0.0, 2.0
+    if len(reach) > 0:
+        terms = d + 1.0
+        for i in range(d):
+            if not abs(point[i]) < reach[i]:
+                return False
+    else:
+        for i in range(d):
+            norm += abs(point[i])
+        if not norm * (1.0 + (d + 2) * EPS) < 1.0:
+            return False
     for j in range(m):
         value = c[j]
         for i in range(d):
             value += g[j, i] * point[i]
-        if not value > 1.01 * (error[j] + 2 * (d + 4) * EPS):
+        if not value > 1.01 * (error[j] + terms * (d + 4) * EPS):
             return False
     return True
 
 
 @kernel(inner=True)
-def outside(g, c, error, m, d, weights, scratch):
-    """Whether the rows, so weighted, are proved to add up to a row that is negative all over the ball."""
+def steepness(row, d, reach):
+    """A bound on what d coefficients contribute over the domain; ``reach`` must not be too small here."""
+    steepest = 0.0
+    if len(reach) > 0:
+        for i in range(d):
+            steepest += abs(row[i]) * reach[i]
+        return steepest * (1.0 + (d + 1) * EPS)
+    for i in range(d):
+        steepest = max(steepest, abs(row[i]))
+    return steepest
+
+
+@kernel(inner=True)
+def outside(g, c, error, m, d, weights, scratch, reach):
+    """Whether the rows, so weighted, are proved to add up to a row that is negative all over the domain.
+
+    Half-widths ``reach`` of a box must be rounded up.
+    """
     for i in range(d):
         scratch[i] = 0.0
     total, slack = 0.0, 0.0
+    terms = d + 1.0 if len(reach) > 0 else 2.0
     for j in range(m):
         w = weights[j]
         if w == 0.0:
@@ -180,8 +205,6 @@ def outside(g, c, error, m, d, weights, scratch):
         for i in range(d):
             scratch[i] += w * g[j, i]
         total += w * c[j]
-        slack += w * (error[j] + 2 * (m + 4) * EPS)
-    steepest = 0.0
-    for i in range(d):
-        steepest = max(steepest, abs(scratch[i]))
+        slack += w * (error[j] + terms * (m + 4) * EPS)
+    steepest = steepness(scratch, d, reach)
     return total + steepest + 1.01 * slack + 4 * EPS * (abs(total) + steepest) < 0.0

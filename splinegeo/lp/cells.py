@@ -1,6 +1,6 @@
 """Batches of cells, hinge by hinge: the rows of a level, and on which sides of a hinge a cell has points.
 
-A cell is the part of the open unit ball where the hinges so far have given sides. Its state has an entry for each: -1
+A cell is the part of the open domain, the unit ball or a box, where the hinges so far have given sides. Its state has an entry for each: -1
 or 1 for a hinge that does not change sides in the cell that it came from, -2 or 2 for one that split it, a wall.
 """
 
@@ -9,14 +9,25 @@ from __future__ import annotations
 import numpy as np
 
 from splinegeo._jit import kernel
-from splinegeo.complexity.simplex import ENOUGH, EPS, POSITIVE, inside, maximise, multipliers_of, outside, point_of
+from splinegeo.lp.bounded import bounded_point_of, maximise_bounded
+from splinegeo.lp.simplex import (
+    ENOUGH,
+    EPS,
+    POSITIVE,
+    inside,
+    maximise,
+    multipliers_of,
+    outside,
+    point_of,
+    steepness,
+)
 
 YES, NO, OPEN = 1, 0, -1
 
 
 @kernel()
 def fill_rows(
-    first, last, constant, hinges, slopes, error, state, block, old, old_error, old_scale, rows, errors, scales
+    first, last, constant, hinges, slopes, error, state, block, old, old_error, old_scale, rows, errors, scales, outer
 ):
     """Rows of hinges first ... last - 1 for each of n cells, those of lower levels copied from the cell's old block.
 
@@ -24,6 +35,7 @@ def fill_rows(
     that bring rows to a largest entry of 1 or less, and above 1/2 unless it is tiny.
     """
     width = constant.shape[1]
+    d = width - 1
     for i in range(len(state)):
         b = block[i]
         for j in range(first):
@@ -33,24 +45,18 @@ def fill_rows(
                 rows[i, j, x] = old[b, j, x]
         for k in range(first, last):
             row = rows[i, k]
-            largest = 0.0
             for x in range(width):
                 row[x] = constant[k, x]
-                if x < width - 1:
-                    largest = max(largest, abs(row[x]))
-            size = largest + abs(row[width - 1])
+            size = steepness(row, d, outer) + abs(row[d])
             doubt = error[k]
             for j in range(first):
                 factor = hinges[k, j] * slopes[j, 1 if state[i, j] > 0 else 0]
                 if factor == 0.0:
                     continue
                 lower = rows[i, j]
-                largest = 0.0
                 for x in range(width):
                     row[x] += factor * lower[x]
-                    if x < width - 1:
-                        largest = max(largest, abs(lower[x]))
-                size += abs(factor) * (largest + abs(lower[width - 1]))
+                size += abs(factor) * (steepness(lower, d, outer) + abs(lower[d]))
                 doubt += abs(factor) * errors[i, j]
             if size > 0.0:
                 doubt = (doubt + (first + 4) * EPS * size) * (1.0 + (2 * first + 8) * EPS) + 1e-300
@@ -72,21 +78,21 @@ def _gather(row, doubt, scale, g, c, error, j):
 
 
 @kernel()
-def look(k, rows, errors, scales, block, state, witness, found, points):
+def look(k, rows, errors, scales, block, state, witness, found, points, inner, outer):
     """On which sides of hinge k each of n cells has points: found (n, 2), below and above, YES, NO or OPEN.
 
     witness (n, d) is a point of each cell, or NaN where none is known; points (n, 2, d) are those of the two sides.
+    ``inner`` and ``outer`` are those of `splinegeo.lp.places.Place`, empty for the ball.
     """
     n, d = witness.shape
     g, c, error = np.empty((k + 1, d)), np.empty(k + 1), np.empty(k + 1)
     table, basis = np.empty((k + 2, d + 2)), np.empty(k + 2, np.int64)
-    others, turned = np.empty(d + 1, np.int64), np.empty(d, np.int64)
+    others, turned, full = np.empty(d + 1, np.int64), np.empty(d, np.int64), np.empty(d, np.int64)
     weights, scratch = np.empty(k + 1), np.empty(d)
+    boxed = len(inner) > 0
     for i in range(n):
         row, doubt = rows[block[i], k], errors[block[i], k]
-        steepest, constant = 0.0, row[d]
-        for x in range(d):
-            steepest = max(steepest, abs(row[x]))
+        steepest, constant = steepness(row, d, outer), row[d]
         tolerance = 1.01 * doubt + 4 * EPS * (steepest + abs(constant))
         found[i, 0] = NO
         found[i, 1] = NO
@@ -120,15 +126,21 @@ def look(k, rows, errors, scales, block, state, witness, found, points):
                 continue
             _gather(row, doubt, scale if side else -scale, g, c, error, m)
             found[i, side] = OPEN
-            status = maximise(g, c, m + 1, d, table, basis, others, turned, ENOUGH)
+            if boxed:
+                status = maximise_bounded(g, c, m + 1, d, inner, table, basis, others, turned, full, ENOUGH)
+            else:
+                status = maximise(g, c, m + 1, d, table, basis, others, turned, ENOUGH)
             if status == POSITIVE or table[0, d + 1] > 0:
-                point_of(table, basis, turned, m + 1, d, scratch)
-                if inside(g, c, error, m + 1, d, scratch):
+                if boxed:
+                    bounded_point_of(table, basis, others, turned, full, m + 1, d, inner, scratch)
+                else:
+                    point_of(table, basis, turned, m + 1, d, scratch)
+                if inside(g, c, error, m + 1, d, scratch, inner):
                     found[i, side] = YES
                     points[i, side] = scratch
             if found[i, side] == OPEN and status != POSITIVE:
                 multipliers_of(table, others, m + 1, d, weights)
-                if outside(g, c, error, m + 1, d, weights, scratch):
+                if outside(g, c, error, m + 1, d, weights, scratch, outer):
                     found[i, side] = NO
 
 
@@ -153,20 +165,22 @@ def branch(k, found, points, block, state, witness, new_block, new_state, new_wi
 
 
 @kernel()
-def final_basis(rows, errors, scales, state, side, k, basis):
-    """The basic variables (m + 1,) at which the simplex ends for one cell and one side of hinge k; their number."""
+def final_state(rows, errors, scales, state, side, k, inner, basis, others, turned, full):
+    """Where the simplex ends for one cell and one side of hinge k, see `maximise` and `maximise_bounded`.
+
+    The number of rows; of the last three arrays boxes need all, balls the first two.
+    """
     d = rows.shape[1] - 1
     g, c, error = np.empty((k + 1, d)), np.empty(k + 1), np.empty(k + 1)
-    table, others, turned = np.empty((k + 2, d + 2)), np.empty(d + 1, np.int64), np.empty(d, np.int64)
+    table = np.empty((k + 2, d + 2))
     m = 0
     for j in range(k):
         if abs(state[j]) == 2:
             _gather(rows[j], errors[j], scales[j] if state[j] > 0 else -scales[j], g, c, error, m)
             m += 1
     _gather(rows[k], errors[k], scales[k] if side else -scales[k], g, c, error, m)
-    maximise(g, c, m + 1, d, table, basis, others, turned, np.inf)
-    for r in range(m + 2):  # p, q, slacks of rows and of the norm, as `splinegeo.complexity.rationals` numbers them
-        b = basis[r]
-        if b >= d or (b >= 0 and turned[b] < 0):
-            basis[r] = b + d
-    return m + 2
+    if len(inner) > 0:
+        maximise_bounded(g, c, m + 1, d, inner, table, basis, others, turned, full, np.inf)
+    else:
+        maximise(g, c, m + 1, d, table, basis, others, turned, np.inf)
+    return m + 1

@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from splinegeo._types import Array
-from splinegeo.complexity import cells
-from splinegeo.complexity.fold import Folder, Live
-from splinegeo.complexity.rationals import Row, proportional, satisfiable
+from splinegeo.lp import cells
+from splinegeo.lp.fold import Folder, Live
+from splinegeo.lp.places import Place
+from splinegeo.lp.rationals import Row, inner_point, proportional, satisfiable, satisfiable_in_box
 from splinegeo.networks.graph import Input, Knot
 from splinegeo.partition.exact import ExactNetwork, Value
+from splinegeo.partition.frame import nearest_float
 
 MOST_PREFIXES = 32  # patterns whose values are kept, at most
 MOST_NUMBERS = 2_000_000  # in all of them; a whole number takes some hundred bytes
 
 
-class _Scaling(NamedTuple):
-    """What `ExactNetwork` reads of a frame: z = center + basis @ (centre + scale * v)."""
-
-    centre: tuple[float, ...]
-    scale: tuple[float, ...]
-
-
 class Judge:
-    """Exact arithmetic on a network over one ball. For one thread."""
+    """Exact arithmetic on a network over one domain. For one thread."""
 
-    def __init__(self, folder: Folder, live: Live, center: Array, radius: float, frame: Array) -> None:
-        scaling: Any = _Scaling((0.0,) * live.dim, (radius,) * live.dim)
-        self.exact = ExactNetwork(folder.network, center, frame, scaling)
+    def __init__(self, folder: Folder, live: Live, place: Place) -> None:
+        scaling: Any = place.scaling
+        self.exact = ExactNetwork(folder.network, place.origin, place.basis, scaling)
+        self.place = place
         self.live, self._folder = live, folder
         self._coordinates = [tuple(int(i == j) for j in range(live.dim + 1)) for i in range(live.dim)]
         self._one = tuple(int(j == live.dim) for j in range(live.dim + 1))
@@ -113,7 +109,28 @@ class Judge:
                 found[:] = (cells.NO, cells.YES) if same > 0 else (cells.YES, cells.NO)
                 return
         for side in np.nonzero(found == cells.OPEN)[0]:
-            basis = np.empty(hinge + 2, np.int64)
-            size = cells.final_basis(rows, errors, scales, state, side == 1, hinge, basis)
             last = mine if side else [-v for v in mine]
-            found[side] = cells.YES if satisfiable([*signed, last], basis[:size].tolist()) else cells.NO
+            room = self._room([*signed, last], (rows, errors, scales, state, side == 1, hinge))
+            found[side] = cells.YES if room else cells.NO
+
+    def point(self, state: Array) -> Array:
+        """A point (d,) of a cell that has some, rounded: in a sliver it may lie on a wall."""
+        walls = [j for j in range(self.live.n) if abs(state[j]) == 2]
+        signed = [[v if state[j] > 0 else -v for v in self.row(j, state)] for j in walls]
+        return np.array([nearest_float(v) for v in inner_point(signed, self.live.dim, self.place.bounds)])
+
+    def _room(self, signed: list[Row], question: tuple[Any, ...]) -> bool:
+        """Whether rows can all be positive; ``question`` is what `cells.final_state` is asked for a first guess."""
+        d, hinge = self.live.dim, question[-1]
+        basis, others = np.empty(hinge + 2, np.int64), np.empty(d + 1, np.int64)
+        turned, full = np.empty(d, np.int64), np.empty(d, np.int64)
+        m = cells.final_state(*question, self.place.inner, basis, others, turned, full)
+        if not self.place.bounds:  # p, q, slacks of rows and of the norm, as `satisfiable` numbers them
+            found = basis[: m + 1]
+            return satisfiable(
+                signed, np.where((found >= d) | ((found >= 0) & (turned[found % d] < 0)), found + d, found).tolist()
+            )
+        rests: list[int | None] = [None] * d
+        for i in others[others < d].tolist():
+            rests[i] = int(turned[i] * full[i])
+        return satisfiable_in_box(signed, self.place.bounds, (others[others >= d] - d).tolist(), rests)
