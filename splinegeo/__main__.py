@@ -11,9 +11,10 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 import typer
+from typer.core import TyperCommand
 
 from splinegeo import SplineGeoError, __version__
 
@@ -34,7 +35,8 @@ _Model = Annotated[
     str, typer.Argument(metavar="MODEL", help="module:function that returns a network, or a saved network.npz.")
 ]
 _BoxOption = Annotated[
-    tuple[float, float, float, float] | None, typer.Option("--box", metavar="X0 Y0 X1 Y1", help="A box as the domain.")
+    str | None,
+    typer.Option("--box", metavar="X0 Y0 ... X1 Y1 ...", help="A box as the domain: lower corner, upper corner."),
 ]
 _PolygonOption = Annotated[
     str | None,
@@ -43,12 +45,33 @@ _PolygonOption = Annotated[
 _Through = Annotated[
     str | None, typer.Option(metavar="FILE", help="Plane through three latents: a (3, E) array, .npy or text.")
 ]
-_Origin = Annotated[str | None, typer.Option(metavar="FILE", help="Latent at the origin of the plane: an (E,) array.")]
-_Basis = Annotated[str | None, typer.Option(metavar="FILE", help="Directions of the plane: an (E, 2) array.")]
+_Origin = Annotated[str | None, typer.Option(metavar="FILE", help="Latent at the origin of the slice: an (E,) array.")]
+_Basis = Annotated[str | None, typer.Option(metavar="FILE", help="Directions of the slice: an (E, d) array.")]
 _Threads = Annotated[int | None, typer.Option(min=1, help="Threads; all cores by default.")]
 _MaxRegions = Annotated[int | None, typer.Option(min=1, help="Stop after this many regions.")]
 _MaxSeconds = Annotated[float | None, typer.Option(min=0, help="Stop after this many seconds.")]
 _Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
+
+
+class _BoxCommand(TyperCommand):
+    """A command whose ``--box`` takes as many numbers as follow it, which typer has no option for."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Have the numbers behind each ``--box`` read as one value."""
+        joined: list[str] = []
+        for word in args:
+            if joined[-2:-1] == ["--box"] and _holds_numbers(word):
+                joined[-1] += f" {word}"
+            else:
+                joined.append(word)
+        return super().parse_args(ctx, joined)
+
+
+def _holds_numbers(word: str) -> bool:
+    try:
+        return bool([float(number) for number in word.split(",")])
+    except ValueError:
+        return False
 
 
 def _print_version(wanted: bool) -> None:
@@ -79,7 +102,7 @@ def demo(
     raise typer.Exit(_INTERRUPTED if run_demo(out, threads=threads, progress=not quiet) else 0)
 
 
-@app.command()
+@app.command(cls=_BoxCommand)
 def partition(
     model: _Model,
     box: _BoxOption = None,
@@ -88,14 +111,16 @@ def partition(
     slice_origin: _Origin = None,
     slice_basis: _Basis = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Save the partition to this .npz file.")] = None,
-    plot: Annotated[Path | None, typer.Option(help="Draw the partition into this file: .png, .pdf, .svg.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw the partition, in 2 or 3 dimensions, into this file: .png, .pdf, .svg.")
+    ] = None,
     color: Annotated[str, typer.Option(help=f"What the picture shows: {', '.join(_COLORS)}.")] = "psi",
     threads: _Threads = None,
     max_regions: _MaxRegions = None,
     max_seconds: _MaxSeconds = None,
     quiet: _Quiet = False,
 ) -> None:
-    """Find the exact partition of a network over a box or a polygon in a plane of its latent space.
+    """Find the exact partition of a network over a box in its latent space, or over a box or polygon in a slice of it.
 
     Ctrl-C stops the work and keeps the regions that are found; so do --max-regions and --max-seconds.
     """
@@ -107,6 +132,8 @@ def partition(
     _log_to_stderr(quiet)
     inputs.check_outputs(output, plot)
     domain = inputs.read_domain(box, polygon)
+    if plot is not None and domain.dim not in (2, 3):
+        raise inputs.UsageError(f"--plot draws partitions in 2 and 3 dimensions, not in {domain.dim}; leave it out")
     plane = inputs.read_slice(slice_through, slice_origin, slice_basis)
     interrupted = run_partition(
         inputs.read_model(model),
@@ -122,7 +149,7 @@ def partition(
     raise typer.Exit(_INTERRUPTED if interrupted else 0)
 
 
-@app.command()
+@app.command(cls=_BoxCommand)
 def summarise(
     model: _Model,
     box: _BoxOption = None,
@@ -152,7 +179,7 @@ def summarise(
     ] = None,
     quiet: _Quiet = False,
 ) -> None:
-    """Describe all regions of a network without storing them: counts, statistics of psi and nu, a raster.
+    """Describe all regions of a network over a plane without storing them: counts, statistics of psi and nu, a raster.
 
     Ctrl-C stops the work and describes what was found; so do --max-regions, --max-seconds and --max-memory. The same
     command with the same --checkpoint goes on from there, also after a crash.
@@ -163,6 +190,11 @@ def summarise(
     _log_to_stderr(quiet)
     inputs.check_outputs(output, plot, checkpoint)
     domain = inputs.read_domain(box, polygon)
+    if domain.dim != 2:
+        raise inputs.UsageError(
+            f"summarise describes regions in a plane, and --box has {domain.dim} dimension{'s' * (domain.dim > 1)}; "
+            "give X0 Y0 X1 Y1, or use splinegeo partition"
+        )
     plane = inputs.read_slice(slice_through, slice_origin, slice_basis)
     raster = read_raster(domain, value, pixels, plot is not None)
     interrupted = run_summarise(

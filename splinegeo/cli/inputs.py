@@ -61,12 +61,12 @@ def read_model(text: str) -> SplineNetwork | Any:
         raise UsageError(f"MODEL {text!r}: calling {attribute}() failed: {_named(error)}") from error
 
 
-def read_domain(box: tuple[float, float, float, float] | None, polygon: str | None) -> Box | Polygon:
+def read_domain(box: str | None, polygon: str | None) -> Box | Polygon:
     """The domain of ``--box`` or ``--polygon``, of which there must be exactly one."""
     if (box is None) == (polygon is None):
         raise UsageError("name the domain with one of --box X0 Y0 X1 Y1 and --polygon 'X,Y X,Y X,Y ...'")
     if box is not None:
-        return Box(box[:2], box[2:])
+        return _read_box(box)
     assert polygon is not None
     if Path(polygon).suffix in (".npy", ".txt", ".csv"):
         return Polygon(read_array(polygon, "--polygon"))
@@ -79,8 +79,21 @@ def read_domain(box: tuple[float, float, float, float] | None, polygon: str | No
     return Polygon(vertices)
 
 
+def _read_box(text: str) -> Box:
+    """The lower corner and then the upper one, 2 d numbers apart by spaces or commas."""
+    form = "write the lower corner and then the upper one, X0 Y0 X1 Y1 in the plane, X0 Y0 Z0 X1 Y1 Z1 in space"
+    try:
+        numbers = [float(number) for number in text.replace(",", " ").split()]
+    except ValueError as error:
+        raise UsageError(f"--box {text!r}: {error}; {form}") from error
+    dim, odd = divmod(len(numbers), 2)
+    if odd or not dim:
+        raise UsageError(f"--box {text!r} has {len(numbers)} numbers, which are no two corners; {form}")
+    return Box(numbers[:dim], numbers[dim:])
+
+
 def read_slice(through: str | None, origin: str | None, basis: str | None) -> Slice | None:
-    """The plane of ``--slice-through`` or of ``--slice-origin`` with ``--slice-basis``; None when none is given."""
+    """The slice of ``--slice-through`` or of ``--slice-origin`` with ``--slice-basis``; None when none is given."""
     if through is not None:
         if origin is not None or basis is not None:
             raise UsageError("--slice-through says it all; leave out --slice-origin and --slice-basis")

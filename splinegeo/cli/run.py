@@ -15,6 +15,7 @@ from splinegeo.partition import Budget, Partition, partition
 
 if TYPE_CHECKING:
     from splinegeo.domains import Box, Polygon, Slice
+    from splinegeo.space import SpacePartition
     from splinegeo.streaming import Summary
 
 PICTURE_DPI = 200
@@ -40,6 +41,9 @@ def run_partition(
         typer.echo(f"splinegeo: stopped early, {part.stop_reason}: {part.n_regions:,} regions are kept", err=True)
     if output is not None:
         save(part, output)
+    if picture is not None and not part.n_regions:
+        typer.echo(f"splinegeo: no regions, and so no picture in {picture}", err=True)
+        picture = None
     if picture is not None:
         draw(part.plot(color=color), picture)
     print_report(part, "partition")
@@ -57,6 +61,6 @@ def draw(axes: Any, path: Path) -> None:
         raise InvalidArgument(f"{str(path)!r}: the picture cannot be written: {error}") from error
 
 
-def stopped_by_hand(found: Partition | Summary) -> bool:
+def stopped_by_hand(found: Partition | SpacePartition | Summary) -> bool:
     """Whether it was Ctrl-C that stopped the enumeration."""
     return "interrupt" in found.stop_reason.lower()

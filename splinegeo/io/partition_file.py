@@ -46,7 +46,7 @@ def save(part: Partition | SpacePartition, path: str | os.PathLike[str]) -> Path
     return container.write(path, "partition", header, arrays)
 
 
-def load(path: str | os.PathLike[str], *, max_bytes: int = container.DEFAULT_MAX_BYTES) -> Partition | Any:
+def load(path: str | os.PathLike[str], *, max_bytes: int = container.DEFAULT_MAX_BYTES) -> Partition | SpacePartition:
     """Read a `Partition` or a `SpacePartition` that `save` wrote; it equals the one that was saved, byte for byte.
 
     A file from a stranger is safe to load: nothing is unpickled, declared sizes are checked against the size of the

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -107,9 +107,19 @@ def attention_with_derivatives(used: bool) -> Iterator[None]:
 @contextmanager
 def quiet_batching() -> Iterator[None]:
     """What torch says about its own batching goes to the log; every other warning goes where it would have gone."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        yield
+    caught: list[warnings.WarningMessage] = []
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            yield
+    except BaseException:
+        with suppress(Warning):  # where warnings are errors, the one on its way is the one to see
+            _pass_on(caught)
+        raise
+    _pass_on(caught)
+
+
+def _pass_on(caught: list[warnings.WarningMessage]) -> None:
     for warning in caught:
         text = str(warning.message)
         if "batching rule" in text:

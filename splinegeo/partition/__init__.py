@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from types import ModuleType
-from typing import Any
 
 from splinegeo.partition.api import partition
 from splinegeo.partition.arguments import Reduction
@@ -21,8 +20,7 @@ __all__ = ["Boundary", "Budget", "Partition", "Reduction", "Region", "partition"
 
 
 class _CallableModule(ModuleType):
-    def __call__(self, *args: Any, **kwargs: Any) -> Partition:
-        return partition(*args, **kwargs)
+    __call__ = staticmethod(partition)
 
 
 sys.modules[__name__].__class__ = _CallableModule

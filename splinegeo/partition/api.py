@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -22,6 +22,47 @@ from splinegeo.polytopes import Polytope
 if TYPE_CHECKING:
     from torch import nn
 
+    from splinegeo.space import SpacePartition
+
+
+@overload
+def partition(
+    net: nn.Module | SplineNetwork,
+    domain: Polygon,
+    slice: Slice | None = None,
+    *,
+    budget: Budget | None = None,
+    threads: int | None = None,
+    progress: bool = False,
+    reduction: Reduction | None = None,
+) -> Partition: ...
+
+
+@overload
+def partition(
+    net: nn.Module | SplineNetwork,
+    domain: Polytope,
+    slice: Slice | None = None,
+    *,
+    budget: Budget | None = None,
+    threads: int | None = None,
+    progress: bool = False,
+    reduction: None = None,
+) -> SpacePartition: ...
+
+
+@overload
+def partition(
+    net: nn.Module | SplineNetwork,
+    domain: Box | Polygon | Polytope,
+    slice: Slice | None = None,
+    *,
+    budget: Budget | None = None,
+    threads: int | None = None,
+    progress: bool = False,
+    reduction: Reduction | None = None,
+) -> Partition | Any: ...
+
 
 def partition(
     net: nn.Module | SplineNetwork,
@@ -36,7 +77,9 @@ def partition(
     """Enumerate the regions of a network over a domain, exactly.
 
     Domains in the plane give a `Partition`. Boxes of another dimension and polytopes give a `SpacePartition`, which has
-    the same names as far as they make sense there; see `splinegeo.space.partition`.
+    the same names as far as they make sense there; see `splinegeo.space.partition`. Type checkers cannot see how many
+    dimensions a box has: to them its partition is a `Partition`, of which they let pass whatever it is given to. Where
+    it is none, `splinegeo.space.partition` says what it is.
 
     Args:
         net: a module (see `capture` for what can be read) or a captured network, R^E -> R^D.

@@ -40,7 +40,7 @@ class Scale:
 
 
 def robust_limits(values: Array, volumes: Array) -> tuple[float, float]:
-    """Limits that hold 98 % of the area, 1 % off each end, except that a short tail is taken in whole."""
+    """Limits that hold 98 % of the area or volume, 1 % off each end, except that a short tail is taken in whole."""
     low, high = weighted_quantiles(values, volumes, [0.01, 0.99]).tolist()
     least, most = float(values.min()), float(values.max())
     tail = _SHORT_TAIL * (high - low)
@@ -60,9 +60,15 @@ def _classes(shown: RegionValues, cmap: str | Colormap | None) -> Scale:
 
 
 def scale(
-    call: str, shown: RegionValues, volumes: Array, limits: Limits, cmap: str | Colormap | None, label: str | None
+    call: str,
+    shown: RegionValues,
+    volumes: Array,
+    limits: Limits,
+    cmap: str | Colormap | None,
+    label: str | None,
+    measure: str = "area",
 ) -> Scale:
-    """The scale for ``shown``; robust limits weigh the regions by ``volumes`` (N,)."""
+    """The scale for ``shown``; robust limits weigh the regions by ``volumes`` (N,), whose name is ``measure``."""
     if label is not None:
         shown = RegionValues(shown.values, shown.kind, label)
     if isinstance(cmap, str) and cmap not in colormaps:
@@ -91,9 +97,9 @@ def scale(
     above = len(values) > 0 and float(values.max()) > high * (1 + 1e-12 * np.sign(high))
     if limits == "robust" and (below or above):
         where = (
-            "1 % of the area at each end"
+            f"1 % of the {measure} at each end"
             if below and above
-            else f"the {'lowest' if below else 'highest'} 1 % of the area"
+            else f"the {'lowest' if below else 'highest'} 1 % of the {measure}"
         )
         note = f"\n(without {where})"
     if not low < high:  # one value: give it the middle of the map

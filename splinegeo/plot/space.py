@@ -60,7 +60,7 @@ def plot_space(
     shown = None if color is None else region_values(call, cast("Any", part), color)
     chosen = None
     if shown is not None and shown.kind != "rgba":
-        chosen = scale(call, shown, part.volumes, limits, cmap, label)
+        chosen = scale(call, shown, part.volumes, limits, cmap, label, "volume")
     space: Any = get_axes(call, ax, dimension=3)
     outer = np.flatnonzero(part.facet_sides >= 0)
     stored = {name: getattr(part, name) for name in part.__dataclass_fields__}

@@ -111,7 +111,7 @@ class Bins:
         low, high = float(values.min()), float(values.max())
         # Cells no finer than 2^-40 of the values: their numbers stay far below 2^53.
         span = max(high / 2 - low / 2, max(-low, high) * 2.0**-41, 5e-324)
-        exponent = math.frexp(span)[1] + 1 - self.most.bit_length()
+        exponent = max(math.frexp(span)[1] + 1 - self.most.bit_length(), -1074)  # finer edges would be one number
         more = Bins(self.most)
         place = np.floor(np.ldexp(values, -exponent))
         place = np.where(values < 0, np.minimum(place, -1.0), place)  # also of what underflowed

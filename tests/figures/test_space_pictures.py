@@ -62,3 +62,14 @@ def test_refusals(part, surface):
         plot_surface(part)
     with pytest.raises(sg.InvalidArgument, match="unknown color"):
         part.plot(color="chi")
+
+
+def test_robust_limits_are_of_the_volume(part):
+    """One small region far from the others is clipped, and the colour bar says of what."""
+    values = np.linspace(0, 1, part.n_regions)
+    values[np.argmin(part.volumes)] = 1e6
+    for drawn in (plot_space(part, color=values, limits="robust"), part.plot(color=values, limits="robust")):
+        label = drawn.figure.axes[1].get_ylabel()
+        assert "highest 1 % of the volume" in label or "1 % of the volume at each end" in label
+        assert "area" not in label
+        assert drawn.collections[0].get_clim()[1] <= 1

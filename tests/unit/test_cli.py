@@ -132,6 +132,71 @@ def test_a_polygon_and_a_slice(folder):
     assert Path("again.npz").read_bytes() == Path("p.npz").read_bytes()
 
 
+@pytest.mark.parametrize(
+    "box",
+    [["-1", "-1", "-1", "1", "1", "2"], ["-1,-1,-1 1,1,2"], ["-1,-1,-1", "1,1,2"], ["-1 -1 -1 1 1 2"]],
+    ids=["words", "corners", "two words", "text"],
+)
+def test_a_box_in_space(folder, capsys, box):
+    """Counts of the octants, by any way to write the box; a picture; and what was saved reads the same."""
+    sg.save_network(octants(3), "net.npz")
+    assert main(["partition", "net.npz", "-o", "p.npz", "--plot", "p.png", "-q", "--box", *box]) == 0
+    out = capsys.readouterr().out
+    rows = " ".join(out.split())
+    for text in (
+        "Box([-1, -1, -1], [1, 1, 2]), volume 12",
+        "regions (activation patterns) 8",
+        "linear regions (affine maps) 8",
+        "vertices 27",
+        "facets 36 (12 between two regions)",
+        "per region min median max mean by volume psi",
+    ):
+        assert text in rows
+    assert "area" not in out
+    assert (folder / "p.png").read_bytes().startswith(b"\x89PNG")
+    assert sg.load("p.npz") == sg.partition(octants(3), sg.Box([-1, -1, -1], [1, 1, 2]))
+    assert main(["info", "p.npz"]) == 0
+    assert capsys.readouterr().out.split("\n")[1:] == [*out.split("\n")[1:-3], ""]
+
+
+@pytest.mark.parametrize("dim", [1, 2, 4, 6])
+def test_a_box_of_any_dimension(capsys, dim):
+    """2^d orthants; 3^d vertices."""
+    sg.save_network(octants(dim), "net.npz")
+    assert main(["partition", "net.npz", "--box", *["-1"] * dim, *["1"] * dim, "-o", "p.npz", "-q"]) == 0
+    part = sg.load("p.npz")
+    assert (part.n_regions, len(part.vertices)) == (2**dim, 3**dim)
+    assert f"vertices {3**dim:,} " in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_slice_of_three_directions(folder):
+    basis = np.eye(5)[:, [4, 0, 2]]
+    np.save("o.npy", np.zeros(5))
+    np.save("b.npy", basis)
+    sg.save_network(octants(5), "net.npz")
+    line = ["--slice-origin", "o.npy", "--slice-basis", "b.npy", "--box", *["-1"] * 3, *["1"] * 3, "-o", "p.npz", "-q"]
+    assert main(["partition", "net.npz", *line]) == 0
+    part = sg.load("p.npz")
+    assert part.n_regions == 8
+    assert part.slice == sg.Slice(np.zeros(5), basis)
+
+
+def test_no_regions_and_so_no_picture(folder, capsys, monkeypatch):
+    """Ctrl-C before the first region: the rest is as ever."""
+
+    def press(*_, **__):
+        raise KeyboardInterrupt
+
+    sg.save_network(octants(3), "net.npz")
+    monkeypatch.setattr("concurrent.futures.ThreadPoolExecutor.submit", press)
+    assert main(["partition", "net.npz", "--box", *"000111", "-o", "p.npz", "--plot", "p.png", "-q"]) == 130
+    captured = capsys.readouterr()
+    assert "no regions, and so no picture" in captured.err
+    assert captured.out.endswith("wrote p.npz\n")
+    assert sg.load("p.npz").n_regions == 0
+    assert not (folder / "p.png").exists()
+
+
 def test_a_budget_keeps_what_there_is(capsys):
     assert main(["partition", MODEL, *BOX, "--max-regions", "2", "-o", "p.npz", "-q"]) == 0
     assert not sg.load("p.npz").complete
@@ -203,6 +268,11 @@ def test_limits_of_a_summary_are_passed_on(monkeypatch):
     assert [more["threads"] for more in given] == [None, 3]
 
 
+def octants(dim):
+    """One unit a coordinate: orthants are the regions."""
+    return mlp([np.eye(dim), np.diag(np.arange(1.0, dim + 1))], [np.zeros(dim), np.zeros(dim)])
+
+
 def random_network():
     rng = np.random.default_rng(0)
     return mlp([rng.normal(size=(12, 2)), rng.normal(size=(2, 12))], [rng.normal(size=12) / 2, np.zeros(2)])
@@ -214,8 +284,15 @@ BAD = {
     "unknown option": (["partition", MODEL, "--boxes"], "No such option"),
     "no domain": (["partition", MODEL], "name the domain with one of --box"),
     "two domains": (["partition", MODEL, *BOX, "--polygon", "0,0 1,0 0,1"], "one of --box"),
-    "box of three": (["partition", MODEL, "--box", "0", "0", "1"], "--box"),
-    "box of words": (["partition", MODEL, "--box", "a", "0", "1", "1"], "Invalid value for '--box'"),
+    "box of three": (["partition", MODEL, "--box", "0", "0", "1"], "--box '0 0 1' has 3 numbers, .* lower corner"),
+    "box of nothing": (["partition", MODEL, "--box"], "'--box' requires an argument"),
+    "box of spaces": (["partition", MODEL, "--box", " "], "--box ' ' has 0 numbers"),
+    "box of words": (["partition", MODEL, "--box", "a", "0", "1", "1"], "--box 'a 0 1 1': could not convert .* 'a'"),
+    "box in space": (["partition", MODEL, "--box", *"001112"], "network takes 2 inputs"),
+    "picture of a line": (["partition", "absent:f", "--box", "0", "1", "--plot", "x.png"], "in 2 and 3 dim.*not in 1"),
+    "picture in 4-D": (["partition", "absent:f", "--box", *"00001111", "--plot", "x.png"], "in 2 and 3 dim.*not in 4"),
+    "summary in space": (["summarise", "absent:f", "--box", *"000111"], "summarise .* plane, .*3 dimensions"),
+    "summary of a line": (["summarise", "absent:f", "--box", "0", "1"], "summarise .* plane, .*1 dimension;"),
     "flat box": (["partition", MODEL, "--box", "0", "0", "0", "1"], "must be below upper in every coordinate"),
     "box of nan": (["partition", MODEL, "--box", "0", "0", "nan", "1"], "must be finite"),
     "polygon of words": (["partition", MODEL, "--polygon", "a,b c,d"], "could not convert string to float"),
@@ -314,46 +391,49 @@ def test_a_closed_pipe_is_quiet():
     assert (done.returncode, done.stderr) == (1, b"")
 
 
-SLOW_MODEL = '''
+SLOW_MODEL = """
 import os, signal
 import numpy as np
-import splinegeo.partition.enumerate as enumerate
-from splinegeo.networks import SplineNetwork
-from splinegeo.networks.graph import Input, Knot, Linear
+from splinegeo.partition.job import Job
+from splinegeo.testing import mlp
 
-class Job(enumerate.Job):
-    """Presses Ctrl-C in the middle of the enumeration: after a few of its hundreds of thousands of regions."""
+found = Job._found
 
-    def _found(self, regions, size):
-        if self._regions == 0:
-            os.kill(os.getpid(), signal.SIGINT)
-        super()._found(regions, size)
+def press(job, regions, size):
+    "Ctrl-C in the middle of the enumeration: after a few of its hundreds of thousands of regions."
+    if job._regions == 0:
+        os.kill(os.getpid(), signal.SIGINT)
+    found(job, regions, size)
 
-enumerate.Job = Job
+Job._found = press
 
-def make(width=256, depth=4):
+def make(*widths):
     rng = np.random.default_rng(0)
-    nodes, size = [Input("z", 2, ())], 2
-    for k in range(depth):
-        w = rng.normal(size=(width, size)) * (2 / size) ** 0.5
-        nodes.append(Linear(f"l{k}", width, (len(nodes) - 1,), weight=w, bias=rng.normal(size=width) / 2))
-        zero, slopes = np.zeros((width, 1)), np.tile([0.0, 1.0], (width, 1))
-        nodes.append(Knot(f"k{k}", width, (len(nodes) - 1,), breakpoints=zero, slopes=slopes, value=np.zeros(width)))
-        size = width
-    nodes.append(Linear("head", 2, (len(nodes) - 1,), weight=rng.normal(size=(2, size)), bias=np.zeros(2)))
-    return SplineNetwork(tuple(nodes), len(nodes) - 1, (2,), (2,))
-'''
+    sizes = list(zip(widths, widths[1:]))
+    weights = [rng.normal(size=(n, m)) * (2 / m) ** 0.5 for m, n in sizes]
+    return mlp(weights, [rng.normal(size=n) / 2 for _, n in sizes])
+
+def plane():
+    return make(2, 256, 256, 256, 256, 2)
+
+def space():
+    return make(3, 64, 64, 64, 2)
+"""
 
 
-def test_ctrl_c_keeps_what_there_is(folder):
-    sg.partition(quadrants(), sg.Box([-1, -1], [1, 1]))  # compiles, and caches for the other process
+@pytest.mark.parametrize(("model", "dim"), [("plane", 2), ("space", 3)])
+def test_ctrl_c_keeps_what_there_is(folder, model, dim):
+    tiny = mlp([np.eye(3, dim), np.ones((1, 3))], [np.zeros(3), np.zeros(1)])
+    sg.partition(tiny, sg.Box([-1] * dim, [1] * dim))  # compiles, and caches for the other process
     (folder / "slow_model.py").write_text(SLOW_MODEL)
-    done = command("partition", "slow_model:make", "--box", "-4", "-4", "4", "4", "-o", "p.npz", "--threads", "1")
+    box = ["--box", *["-4"] * dim, *["4"] * dim]
+    done = command("partition", f"slow_model:{model}", *box, "-o", "p.npz", "--threads", "1")
     assert done.returncode == 130, done.stderr
     assert "Traceback" not in done.stderr
     assert "stopped early" in done.stderr
     part = sg.load("p.npz")
     assert not part.complete
+    assert part.domain.dim == dim
     assert part.n_regions > 0
     assert f"{part.n_regions:,}" in done.stdout
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import logging
 import time
+import warnings
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -23,7 +25,7 @@ from splinegeo.jacobian import (
     orthonormal_rows,
 )
 from splinegeo.jacobian.plan import Plan
-from splinegeo.jacobian.precision import resolve
+from splinegeo.jacobian.precision import quiet_batching, resolve
 from splinegeo.jacobian.products import Products
 
 F64 = torch.float64
@@ -198,6 +200,28 @@ def test_operations_that_cannot_be_batched_are_looped(caplog):
     assert "reverse mode" in caplog.text
     assert "one vector at a time" in caplog.text
     np.testing.assert_allclose(found, [np.diag(3 * x**2) for x in z.numpy()], rtol=1e-13)
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["returns", "raises"])
+def test_warnings_are_passed_on_whatever_happens(caplog, fails):
+    """torch's own to the log, others where they would have gone, also of what raises; its error is the one raised."""
+
+    def work():
+        with quiet_batching():
+            warnings.warn("There is a performance drop: no batching rule for aten::x", UserWarning, stacklevel=1)
+            warnings.warn("weights are odd", RuntimeWarning, stacklevel=1)
+            if fails:
+                raise ValueError("no derivative")
+
+    raised = pytest.raises(ValueError, match="no derivative") if fails else nullcontext()
+    with caplog.at_level(logging.INFO, "splinegeo"), pytest.warns(RuntimeWarning, match="odd") as seen, raised:
+        work()
+    assert len(seen) == 1
+    assert "no batching rule" in caplog.text
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(ValueError if fails else RuntimeWarning):
+            work()
 
 
 def test_attention_is_switched_with_a_log_line(caplog):

@@ -122,3 +122,27 @@ def test_the_five_lines_of_the_readme_are_true():
 def test_links_of_the_readme_lead_somewhere():
     for link in re.findall(r"\]\(([^)#]+)\)", (ROOT / "README.md").read_text()):
         assert link.startswith("https://") or (ROOT / link).exists(), link
+
+
+TYPED = """
+import splinegeo as sg
+
+def user(net: sg.SplineNetwork, box: sg.Box, polygon: sg.Polygon, polytope: sg.Polytope, any_: sg.Box | sg.Polygon):
+    reveal_type(sg.partition(net, polygon))
+    reveal_type(sg.partition(net, polytope))
+    reveal_type(sg.partition(net, box))
+    reveal_type(sg.partition(*(net, any_)))
+    reveal_type(sg.space.partition(net, box))
+    reveal_type(sg.load("p.npz"))
+"""
+
+
+@pytest.mark.slow
+def test_types_that_users_see(tmp_path):
+    """As much as is known: the dimension of a box is not."""
+    (tmp_path / "user.py").write_text(TYPED)
+    line = [sys.executable, "-m", "mypy", "--config-file", str(ROOT / "pyproject.toml"), str(tmp_path / "user.py")]
+    done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=300, cwd=ROOT)
+    plane, space = "splinegeo.partition.result.Partition", "splinegeo.space.result.SpacePartition"
+    shown = re.findall(r'Revealed type is "(.*)"', done.stdout)
+    assert shown == [plane, space, f"{plane} | Any", f"{plane} | Any", space, f"{plane} | {space}"], done.stdout

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import splinegeo as sg
@@ -70,6 +70,7 @@ def test_moments_of_nothing_and_of_what_is_not_finite() -> None:
 VALUES = st.lists(st.one_of(FINITE, st.floats(allow_nan=True, allow_infinity=True)), max_size=30)
 
 
+@example([[0.0]], 4)
 @given(st.lists(VALUES, max_size=5), st.integers(1, 20))
 def test_a_grid_that_widens_counts_what_its_final_edges_count(groups: list[list[float]], most: int) -> None:
     """Nothing is lost, whatever comes in whatever order."""
