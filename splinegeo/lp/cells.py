@@ -1,7 +1,8 @@
 """Batches of cells, hinge by hinge: the rows of a level, and on which sides of a hinge a cell has points.
 
-A cell is the part of the open domain, the unit ball or a box, where the hinges so far have given sides. Its state has an entry for each: -1
-or 1 for a hinge that does not change sides in the cell that it came from, -2 or 2 for one that split it, a wall.
+A cell is the part of the open domain, the unit ball or a box, where the hinges so far have given sides. Its state has
+an entry for each: -1 or 1 for a hinge that does not change sides in the cell that it came from, -2 or 2 for one that
+split it, a wall.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ MEMORY = 1 << 31  # bytes that the columns of a fold may take
 class Live:
     """The N live hinges of a network over a domain, level by level; a level is what is live of one knot.
 
-    The pre-activation of hinge k is constant[k] @ (v, 1) + sum_j hinges[k, j] * h_j, give or take error[k] in the domain,
+    The pre-activation of hinge k is constant[k] @ (v, 1) + sum_j hinges[k, j] * h_j, within error[k] in the domain,
     over hinges j of lower levels; h_j is its pre-activation times slopes[j, 0] below 0 and slopes[j, 1] above.
     """
 

@@ -1,8 +1,8 @@
 """Strict inequalities inside the open unit ℓ1 ball, or inside an open box, decided in rational arithmetic.
 
 The linear programme is that of `splinegeo.lp.simplex`: the largest s with s <= a·v + c for all rows. Where floating
-point ended is almost always the right vertex, and solving for it exactly settles the matter: its point proves that there
-is room, its multipliers that there is none. Where it is not, a simplex with Bland's rule starts afresh.
+point ended is almost always the right vertex, and solving for it exactly settles the matter: its point proves that
+there is room, its multipliers that there is none. Where it is not, a simplex with Bland's rule starts afresh.
 """
 
 from __future__ import annotations
