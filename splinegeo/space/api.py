@@ -46,8 +46,8 @@ def partition(
         net: a module (see `capture` for what can be read) or a captured network, R^E -> R^D.
         domain: the set of slice coordinates to look at.
         slice: the embedding z = origin + basis @ u with basis (E, d). May be left out for E = d.
-        budget: limits on regions (with maxima: on their pieces), seconds and memory. When one is reached, or on Ctrl-C, the result holds what was
-            found, with ``complete=False``.
+        budget: limits on regions (with maxima on the pieces of which they are made), seconds and memory. When one is
+            reached, or on Ctrl-C, the result holds what was found, with ``complete=False``.
         threads: number of threads, all cores by default. The result does not depend on it.
         progress: show a progress bar on stderr.
 

@@ -83,7 +83,8 @@ def test_slices(family: str) -> None:
 
 @pytest.mark.parametrize("family", MAXIMA)
 @pytest.mark.parametrize(
-    ("dim", "seed"), [(1, 1), (2, 1), (3, 0), (3, 1), (4, 1), *(pytest.param(d, 2, marks=pytest.mark.slow) for d in (3, 4))]
+    ("dim", "seed"),
+    [(1, 1), (2, 1), (3, 0), (3, 1), (4, 1), *(pytest.param(d, 2, marks=pytest.mark.slow) for d in (3, 4))],
 )
 def test_maxima(family: str, dim: int, seed: int) -> None:
     """The oracle cuts by winners and joins nothing; the walk cuts along all comparisons and joins their pieces."""
