@@ -63,8 +63,7 @@ def plot_space(
         chosen = scale(call, shown, part.volumes, limits, cmap, label, "volume")
     space: Any = get_axes(call, ax, dimension=3)
     outer = np.flatnonzero(part.facet_sides >= 0)
-    stored = {name: getattr(part, name) for name in part.__dataclass_fields__}
-    polygons = [part.vertices[loop] for loop in cycles(stored, outer)]
+    polygons = [part.vertices[loop] for loop in cycles(vars(part.geometry), outer)]
     regions = part.facet_regions[outer, 0]
 
     def fill() -> Array:

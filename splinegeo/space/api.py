@@ -50,8 +50,8 @@ def partition(
         domain: the set of slice coordinates to look at.
         slice: the embedding z = origin + basis @ u with basis (E, d). May be left out for E = d; an `L1Ball` has
             its own.
-        budget: limits on regions (with maxima: on their pieces), seconds and memory. When one is reached, or on Ctrl-C,
-            the result holds what was found, with ``complete=False``.
+        budget: limits on regions (with maxima on the pieces of which they are made), seconds and memory. When one is
+            reached, or on Ctrl-C, the result holds what was found, with ``complete=False``.
         threads: number of threads, all cores by default. The result does not depend on it.
         progress: show a progress bar on stderr.
 

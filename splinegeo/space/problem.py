@@ -101,9 +101,9 @@ def _check_size(network: SplineNetwork) -> None:
     entries = sum(size[level] * size[source] for level, source in blocks)
     if entries > LARGEST_WEIGHTS:
         raise UnsupportedOperation(
-            f"partition: the network has layers of up to {max(size.values()):,} breakpoints; outside the plane they are "
-            f"kept as dense matrices, here of {8 * entries / 2**30:,.0f} GiB. Partition 2-dimensional slices of it "
-            f"instead."
+            f"partition: the network has layers of up to {max(size.values()):,} breakpoints; outside the plane they "
+            f"are kept as dense matrices, here of {8 * entries / 2**30:,.0f} GiB. Partition 2-dimensional slices of "
+            f"it instead."
         )
 
 

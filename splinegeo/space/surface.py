@@ -48,7 +48,7 @@ class Surface:
 
     @property
     def n_faces(self) -> int:
-        """Number of polygons, one for each facet between two regions of the continued network."""
+        """Number of polygons, one for each facet between two regions (with maxima: pieces) of the continued network."""
         return len(self.face_offsets) - 1
 
     @property
@@ -153,7 +153,8 @@ def zero_set(
     Where the output equals the level without passing it, as where a ReLU is off, there is no surface.
 
     Args:
-        net: a module or a captured network without maxima, as for `partition`.
+        net: a module or a captured network, as for `partition`. Where it takes maxima, polygons may also end where
+            entries tie that are not the largest.
         domain: the 3-dimensional set of slice coordinates to look at.
         slice: the embedding z = origin + basis @ u with basis (E, 3). May be left out for E = 3.
         output: which of the outputs.

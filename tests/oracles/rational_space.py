@@ -2,8 +2,8 @@
 
 A cell is a list of hyperplanes and the rational points where enough of them meet. A cut takes *every* pair of points on
 different sides and keeps those of the meeting points at which the hyperplanes of the cell have full rank. Maps are
-matrices of fractions, node by node. A maximum is cut by winners: for each entry the part of a cell where no other one is
-larger, so there are no comparisons among losers, and nothing has to be joined.
+matrices of fractions, node by node. A maximum is cut by winners: for each entry the part of a cell where no other one
+is larger, so there are no comparisons among losers, and nothing has to be joined.
 """
 
 from __future__ import annotations

@@ -322,9 +322,6 @@ def test_sections(d3: space.SpacePartition) -> None:
 
 def test_what_cannot_be_done_is_said(d3: space.SpacePartition) -> None:
     net = d3.network
-    pooled = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.Unflatten(1, (1, 8)), torch.nn.MaxPool1d(2))
-    with pytest.raises(sg.UnsupportedOperation, match="maximum"):
-        sg.partition(sg.capture(pooled.double(), (3,)), cube(3))
     with pytest.raises(sg.ShapeMismatch, match="4 coordinates"):
         sg.partition(net, cube(4))
     with pytest.raises(sg.ShapeMismatch, match="slice lies in"):
