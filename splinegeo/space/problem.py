@@ -13,13 +13,15 @@ from splinegeo.networks.graph import Knot, Maximum, SplineNetwork
 from splinegeo.partition.exact import ExactNetwork
 from splinegeo.partition.judge import Layout
 from splinegeo.partition.link import network_bits
-from splinegeo.partition.lowering import Lowered, lower
+from splinegeo.partition.lowering import lower
 from splinegeo.partition.normal_form import Level, hinge_levels
 from splinegeo.partition.plan import hashes, scale_rows, twins
 from splinegeo.partition.unite import decisive_patterns
+from splinegeo.space.folding import folded_levels
 from splinegeo.space.outline import Hull
 from splinegeo.space.state import EMPTY
 
+LARGE = 2048  # breakpoints above which a network is reduced before it is walked
 LARGEST_WEIGHTS = 1 << 28  # entries of the dense rows of all levels: 2 GB
 SPLITS, SPLITS_SMALL, SMALL = 6, 3, 64  # first splits that make tasks; the last in hinges
 
@@ -30,12 +32,12 @@ class Problem:
 
     network: SplineNetwork
     hull: Hull
-    lowered: Lowered  # the network without maxima
-    exact: ExactNetwork  # of that
+    exact: ExactNetwork  # of the network without maxima
     layout: Layout
     plan: dict[str, Array]
     words: int  # of a tight set to begin with
     hinges: Array  # (H,) breakpoint of the network for each hinge
+    above: Array  # breakpoints of the network that are above everywhere
     zeros_only: bool  # leave out regions on which the last hinge does not vanish
 
     @classmethod
@@ -48,16 +50,21 @@ class Problem:
             UnsupportedOperation: the network's levels are too large to be kept as dense rows.
         """
         lowered = lower(network, origin, basis)
-        _check_size(lowered.network)
         exact = ExactNetwork(lowered.network, origin, basis, hull.frame)
-        levels, places = hinge_levels(lowered.network, exact.affine_prefix())
+        above = np.zeros(0, np.int64)
+        # A zero set is of the last hinge, which must not be folded away.
+        if lowered.network.n_breakpoints > LARGE and not zeros_only:
+            levels, places, above = folded_levels(lowered.network, origin, basis, hull)
+        else:
+            _check_size(lowered.network)
+            levels, places = hinge_levels(lowered.network, exact.affine_prefix())
         scale_rows(levels)
         plan = {**_rows(levels), **_start(hull)}
         hinges = np.concatenate([lv.breakpoints for lv in levels[:-1]] or [np.zeros(0, np.int64)])
-        layout = Layout(exact, places, plan["offsets"], None, np.zeros(0, np.int64))
+        layout = Layout(exact, places, plan["offsets"], None, above)
         words = len(plan["start_slots"]) // 64
-        hinges = lowered.breakpoints[hinges]
-        return cls(network, hull, lowered, exact, layout, plan, words, hinges, zeros_only)
+        above = np.concatenate([lowered.active, lowered.breakpoints[above]])
+        return cls(network, hull, exact, layout, plan, words, lowered.breakpoints[hinges], above, zeros_only)
 
     @cached_property
     def has_maxima(self) -> bool:
@@ -74,14 +81,15 @@ class Problem:
     def patterns(self, bits: Array) -> Array:
         """Packed patterns (N, ceil(B / 8)) over the network's breakpoints from those over the hinges."""
         packed = network_bits(bits, self.hinges, self.network.n_breakpoints)
-        return decisive_patterns(self.network, packed | self._won) if self.has_maxima else packed
+        packed = packed | self._above if len(self.above) else packed
+        return decisive_patterns(self.network, packed) if self.has_maxima else packed
 
     @cached_property
-    def _won(self) -> Array:
+    def _above(self) -> Array:
         """(ceil(B / 8),) packed activations of what is above everywhere."""
-        won = np.zeros(self.network.n_breakpoints, np.uint8)
-        won[self.lowered.active] = 1
-        return np.packbits(won, bitorder="little")
+        bits = np.zeros(self.network.n_breakpoints, np.uint8)
+        bits[self.above] = 1
+        return np.packbits(bits, bitorder="little")
 
 
 def _check_size(network: SplineNetwork) -> None:
