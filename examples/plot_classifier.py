@@ -7,17 +7,15 @@ handwritten digits by ``examples/train_digits.py``, on the plane of images throu
 
 # %%
 # The classifier, with its committed weights: 8 × 8 pixels to ten logits.
-from importlib.resources import files
-
 import matplotlib.pyplot as plt
 import numpy as np
-import torch
 from torch import nn
 
 import splinegeo as sg
+from splinegeo.data import load_arrays
+from splinegeo.data.modules import with_weights
 
-with (files("splinegeo") / "data" / "digits.npz").open("rb") as file:
-    data = dict(np.load(file))
+data = load_arrays("digits")
 
 classifier = nn.Sequential(
     nn.Conv2d(1, 4, kernel_size=3, padding=1),
@@ -29,8 +27,7 @@ classifier = nn.Sequential(
     nn.Flatten(),
     nn.Linear(32, 10),
 )
-classifier.load_state_dict({name: torch.tensor(data[f"classifier.{name}"]) for name in classifier.state_dict()})
-net = sg.capture(classifier, input_shape=(1, 8, 8))
+net = sg.capture(with_weights(classifier, data, "classifier"), input_shape=(1, 8, 8))
 print(net)
 
 # %%

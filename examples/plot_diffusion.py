@@ -8,8 +8,6 @@ its exact partition and its Jacobians can be laid side by side. The second is sm
 
 # %%
 # The models, with their committed weights. A step t enters as a bias of its own in each hidden layer.
-from importlib.resources import files
-
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
@@ -17,6 +15,8 @@ from torch import nn
 
 import splinegeo as sg
 from splinegeo import assess
+from splinegeo.data import load_arrays
+from splinegeo.data.modules import with_weights
 from splinegeo.jacobian import DiffusionStep, Schedule, descriptors, unrolled
 
 
@@ -38,13 +38,10 @@ class Denoiser(nn.Module):
         return self.last(self.activation(self.third(h) + bias[2]))
 
 
-with (files("splinegeo") / "data" / "ddpm.npz").open("rb") as file:
-    data = dict(np.load(file))
+data = load_arrays("ddpm")
 models = {}
 for name, activation in (("ReLU", nn.ReLU), ("GELU", nn.GELU)):
-    model = Denoiser(activation).eval()
-    model.load_state_dict({key: torch.tensor(data[f"{name.lower()}.{key}"]) for key in model.state_dict()})
-    models[name] = model
+    models[name] = with_weights(Denoiser(activation), data, name.lower()).eval()
 schedule = Schedule.linear(50, 1e-3, 0.2)
 
 # %%

@@ -15,7 +15,6 @@ This is the first figure of "What Secrets Do Your Manifolds Hold? Understanding 
 # The generator and its exact partition
 # -------------------------------------
 import sys
-from importlib.resources import as_file, files
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -24,9 +23,9 @@ from scipy.spatial import cKDTree
 from scipy.stats import spearmanr
 
 import splinegeo as sg
+from splinegeo.data import load_shipped_network
 
-with as_file(files("splinegeo") / "data" / "toy_generator.npz") as path:
-    generator = sg.load_network(path)
+generator = load_shipped_network("toy_generator")
 square = sg.Box([-1, -1], [1, 1])
 part = sg.partition(generator, square)
 print(f"{part.n_regions:,} regions, {part.n_linear_regions:,} linear regions")

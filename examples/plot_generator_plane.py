@@ -8,29 +8,15 @@ partition is exact: here for a convolutional decoder from R⁸ to handwritten di
 
 # %%
 # The decoder, with its committed weights.
-from importlib.resources import files
-
 import matplotlib.pyplot as plt
 import numpy as np
-import torch
-from torch import nn
 
 import splinegeo as sg
+from splinegeo.data import load_arrays
+from splinegeo.data.modules import load_digits_decoder
 
-with (files("splinegeo") / "data" / "digits.npz").open("rb") as file:
-    data = dict(np.load(file))
-
-decoder = nn.Sequential(
-    nn.Linear(8, 32),
-    nn.ReLU(),
-    nn.Unflatten(1, (8, 2, 2)),
-    nn.ConvTranspose2d(8, 8, kernel_size=4, stride=2, padding=1),
-    nn.ReLU(),
-    nn.ConvTranspose2d(8, 4, kernel_size=4, stride=2, padding=1),
-    nn.ReLU(),
-    nn.Conv2d(4, 1, kernel_size=3, padding=1),
-)
-decoder.load_state_dict({name: torch.tensor(data[f"decoder8.{name}"]) for name in decoder.state_dict()})
+data = load_arrays("digits")
+decoder = load_digits_decoder(8)
 
 # %%
 # The plane through the latents of a 0, a 3 and a 4. ``orthonormal=True`` makes a unit of u a unit of latent distance,

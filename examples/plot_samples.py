@@ -8,33 +8,21 @@ a pool is drawn from evenly, and whether an image belongs to what the decoder wa
 
 # %%
 # The decoder with its committed weights, and the latents of the 1,797 digits.
-from importlib.resources import files
-
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.font_manager import FontProperties
 from matplotlib.path import Path
 from matplotlib.textpath import TextPath
-from torch import nn
 
 import splinegeo as sg
 from splinegeo import assess
+from splinegeo.data import load_arrays
+from splinegeo.data.modules import load_digits_decoder
 from splinegeo.jacobian import descriptors
 
-with (files("splinegeo") / "data" / "digits.npz").open("rb") as file:
-    data = dict(np.load(file))
-decoder = nn.Sequential(
-    nn.Linear(8, 32),
-    nn.ReLU(),
-    nn.Unflatten(1, (8, 2, 2)),
-    nn.ConvTranspose2d(8, 8, kernel_size=4, stride=2, padding=1),
-    nn.ReLU(),
-    nn.ConvTranspose2d(8, 4, kernel_size=4, stride=2, padding=1),
-    nn.ReLU(),
-    nn.Conv2d(4, 1, kernel_size=3, padding=1),
-).eval()
-decoder.load_state_dict({name: torch.tensor(data[f"decoder8.{name}"]) for name in decoder.state_dict()})
+data = load_arrays("digits")
+decoder = load_digits_decoder(8)
 
 
 def decode(z):

@@ -8,15 +8,13 @@ the true sections are circles.
 
 # %%
 # The 3-32-32-1 network, and the torus that it learnt: a circle of radius 0.6, thickened by 0.25.
-from importlib.resources import as_file, files
-
 import matplotlib.pyplot as plt
 import numpy as np
 
 import splinegeo as sg
+from splinegeo.data import load_shipped_network
 
-with as_file(files("splinegeo") / "data" / "torus_sdf.npz") as path:
-    net = sg.load_network(path)
+net = load_shipped_network("torus_sdf")
 ring, tube = 0.6, 0.25
 
 # %%

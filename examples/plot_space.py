@@ -9,15 +9,13 @@ is the torus of ``examples/train_sdf.py``.
 # %%
 # The 3-32-32-1 network and its regions in the cube [-1, 1]³. ``sg.partition`` goes by the domain: a box in three
 # dimensions gives a ``SpacePartition``.
-from importlib.resources import as_file, files
-
 import matplotlib.pyplot as plt
 import numpy as np
 
 import splinegeo as sg
+from splinegeo.data import load_shipped_network
 
-with as_file(files("splinegeo") / "data" / "torus_sdf.npz") as path:
-    net = sg.load_network(path)
+net = load_shipped_network("torus_sdf")
 cube = sg.Box([-1, -1, -1], [1, 1, 1])
 part = sg.partition(net, cube)
 vertices, edges, facets, regions = part.f_vector()

@@ -10,29 +10,15 @@ where many classes are close together.
 # %%
 # The decoder, with its committed weights. It is trained on pixels in [0, 1] with a normal likelihood, so what leaves
 # the last convolution is the image, and ψ is measured in pixel values.
-from importlib.resources import files
-
 import matplotlib.pyplot as plt
 import numpy as np
-import torch
-from torch import nn
 
 import splinegeo as sg
+from splinegeo.data import load_arrays
+from splinegeo.data.modules import load_digits_decoder
 
-with (files("splinegeo") / "data" / "digits.npz").open("rb") as file:
-    data = dict(np.load(file))
-
-decoder = nn.Sequential(
-    nn.Linear(2, 32),
-    nn.ReLU(),
-    nn.Unflatten(1, (8, 2, 2)),
-    nn.ConvTranspose2d(8, 8, kernel_size=4, stride=2, padding=1),
-    nn.ReLU(),
-    nn.ConvTranspose2d(8, 4, kernel_size=4, stride=2, padding=1),
-    nn.ReLU(),
-    nn.Conv2d(4, 1, kernel_size=3, padding=1),
-)
-decoder.load_state_dict({name: torch.tensor(data[f"decoder2.{name}"]) for name in decoder.state_dict()})
+data = load_arrays("digits")
+decoder = load_digits_decoder(2)
 
 # %%
 # The partition of a square that holds the latents of all 1,797 digits.

@@ -21,19 +21,7 @@ import torch
 from sklearn.datasets import load_digits
 from torch import nn
 
-
-def make_decoder(n_latents: int) -> nn.Sequential:
-    """Latents to images: 8 channels of 2 × 2 pixels grow into one of 8 × 8."""
-    return nn.Sequential(
-        nn.Linear(n_latents, 32),
-        nn.ReLU(),
-        nn.Unflatten(1, (8, 2, 2)),
-        nn.ConvTranspose2d(8, 8, kernel_size=4, stride=2, padding=1),
-        nn.ReLU(),
-        nn.ConvTranspose2d(8, 4, kernel_size=4, stride=2, padding=1),
-        nn.ReLU(),
-        nn.Conv2d(4, 1, kernel_size=3, padding=1),
-    )
+from splinegeo.data.modules import make_decoder
 
 
 def make_classifier() -> nn.Sequential:

@@ -143,6 +143,7 @@ _SUBPACKAGES = (
     "balls",
     "compare",
     "complexity",
+    "data",
     "descriptors",
     "domains",
     "io",

@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, NoReturn, cast
 
 import typer
 from typer.core import TyperCommand
@@ -99,7 +99,7 @@ def demo(
     from splinegeo.cli.demo import run_demo
 
     _log_to_stderr(quiet)
-    raise typer.Exit(_INTERRUPTED if run_demo(out, threads=threads, progress=not quiet) else 0)
+    _end(run_demo(out, threads=threads, progress=not quiet))
 
 
 @app.command(cls=_BoxCommand)
@@ -146,7 +146,7 @@ def partition(
         picture=plot,
         color=color,
     )
-    raise typer.Exit(_INTERRUPTED if interrupted else 0)
+    _end(interrupted)
 
 
 @app.command(cls=_BoxCommand)
@@ -211,7 +211,7 @@ def summarise(
         output=output,
         picture=plot,
     )
-    raise typer.Exit(_INTERRUPTED if interrupted else 0)
+    _end(interrupted)
 
 
 @app.command()
@@ -265,7 +265,7 @@ def complexity(
         output=output,
         picture=plot,
     )
-    raise typer.Exit(_INTERRUPTED if interrupted else 0)
+    _end(interrupted)
 
 
 @app.command()
@@ -299,6 +299,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         message = error.format_message()  # type: ignore[attr-defined]
         return _complain(message, 2) if message else 2  # without arguments the help is shown, and that is all
     return code if isinstance(code, int) else 0
+
+
+def _end(interrupted: bool) -> NoReturn:
+    """Leave a command whose work is done, or was cut short by Ctrl-C."""
+    raise typer.Exit(_INTERRUPTED if interrupted else 0)
 
 
 def _log_to_stderr(quiet: bool) -> None:

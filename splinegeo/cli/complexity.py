@@ -13,10 +13,9 @@ from rich.table import Table
 
 from splinegeo._types import Array
 from splinegeo.cli.inputs import UsageError, read_array
-from splinegeo.cli.run import draw
+from splinegeo.cli.run import budget_of, draw, say_written, stopped_by_hand
 from splinegeo.compare import complexity as compare
 from splinegeo.complexity import LocalComplexity, local_complexity
-from splinegeo.partition import Budget
 
 KINDS = ("regions", "crossing", "vertices", "all")
 
@@ -54,8 +53,7 @@ def run_complexity(
     picture: Path | None,
 ) -> bool:
     """Count, report, save and draw; True when Ctrl-C cut it short."""
-    given = {name: limit for name, limit in limits.items() if limit is not None}
-    common: dict[str, Any] = {"budget": Budget(**given) if given else None, "threads": threads, "progress": progress}
+    common: dict[str, Any] = {"budget": budget_of(limits), "threads": threads, "progress": progress}
     if kind == "all":
         if frame is not None:
             raise UsageError("--frame goes with a single kind; --kind all draws its frames from --seed")
@@ -68,15 +66,15 @@ def run_complexity(
             from splinegeo.plot import plot_complexity
 
             draw(plot_complexity(found), picture)
-            typer.echo(f"wrote {picture}")
-        return found.stop_reason == "interrupted"
+            say_written(picture)
+        return stopped_by_hand(found)
     if picture is not None:
         raise UsageError("--plot goes with --kind all")
     axes = None if frame is None else read_array(frame, "--frame")
     results = [local_complexity(net, latents, r, dim, kind, axes, rng=seed, **common) for r in radii]
     _print_results(results)
     _write(output, _columns(results))
-    return any(r.stop_reason == "interrupted" for r in results)
+    return any(map(stopped_by_hand, results))
 
 
 def _columns(results: Sequence[LocalComplexity]) -> dict[str, Array]:
@@ -140,4 +138,4 @@ def _write(path: Path | None, columns: Mapping[str, Array]) -> None:
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise UsageError(f"--output {str(path)!r} cannot be written: {error.strerror or error}") from error
-    typer.echo(f"wrote {path}")
+    say_written(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.resources
 import time
 from pathlib import Path
 
@@ -13,8 +12,9 @@ from splinegeo._types import Array
 from splinegeo.cli.inputs import UsageError
 from splinegeo.cli.report import print_report
 from splinegeo.cli.run import draw, stopped_by_hand
+from splinegeo.data import load_shipped_network
 from splinegeo.domains import Box
-from splinegeo.io import load_network, save
+from splinegeo.io import save
 from splinegeo.partition import Partition, partition
 from splinegeo.plot import plot_image, plot_partition
 
@@ -27,8 +27,7 @@ def run_demo(folder: Path, *, threads: int | None, progress: bool) -> bool:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"--out {str(folder)!r} cannot be made a folder: {error.strerror}") from error
-    with importlib.resources.as_file(importlib.resources.files("splinegeo") / "data" / "toy_generator.npz") as path:
-        network = load_network(path)
+    network = load_shipped_network("toy_generator")
     square = Box([-1, -1], [1, 1])
     part = partition(network, square, threads=threads, progress=progress)
     title = "toy generator"

@@ -14,6 +14,8 @@ from splinegeo.io import save
 from splinegeo.partition import Budget, Partition, partition
 
 if TYPE_CHECKING:
+    from splinegeo.compare.result import Comparison
+    from splinegeo.complexity import LocalComplexity
     from splinegeo.domains import Box, Polygon, Slice
     from splinegeo.space import SpacePartition
     from splinegeo.streaming import Summary
@@ -34,9 +36,7 @@ def run_partition(
     color: str,
 ) -> bool:
     """Partition, save, draw and report; True when Ctrl-C cut it short."""
-    given = {name: limit for name, limit in limits.items() if limit is not None}
-    budget = Budget(**given) if given else None
-    part = partition(net, domain, plane, budget=budget, threads=threads, progress=progress)
+    part = partition(net, domain, plane, budget=budget_of(limits), threads=threads, progress=progress)
     if not part.complete:
         typer.echo(f"splinegeo: stopped early, {part.stop_reason}: {part.n_regions:,} regions are kept", err=True)
     if output is not None:
@@ -47,10 +47,21 @@ def run_partition(
     if picture is not None:
         draw(part.plot(color=color), picture)
     print_report(part, "partition")
-    for path in (output, picture):
+    say_written(output, picture)
+    return stopped_by_hand(part)
+
+
+def budget_of(limits: Mapping[str, Any]) -> Budget | None:
+    """The limits that were given, by name; None when none was."""
+    given = {name: limit for name, limit in limits.items() if limit is not None}
+    return Budget(**given) if given else None
+
+
+def say_written(*paths: Path | None) -> None:
+    """Name the files that were written."""
+    for path in paths:
         if path is not None:
             typer.echo(f"wrote {path}")
-    return stopped_by_hand(part)
 
 
 def draw(axes: Any, path: Path) -> None:
@@ -61,6 +72,6 @@ def draw(axes: Any, path: Path) -> None:
         raise InvalidArgument(f"{str(path)!r}: the picture cannot be written: {error}") from error
 
 
-def stopped_by_hand(found: Partition | SpacePartition | Summary) -> bool:
+def stopped_by_hand(found: Partition | SpacePartition | Summary | LocalComplexity | Comparison) -> bool:
     """Whether it was Ctrl-C that stopped the enumeration."""
     return "interrupt" in found.stop_reason.lower()

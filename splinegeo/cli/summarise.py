@@ -11,8 +11,7 @@ import typer
 
 from splinegeo.cli.inputs import UsageError
 from splinegeo.cli.report import print_summary
-from splinegeo.cli.run import PICTURE_DPI, draw, stopped_by_hand
-from splinegeo.partition import Budget
+from splinegeo.cli.run import PICTURE_DPI, budget_of, draw, say_written, stopped_by_hand
 from splinegeo.streaming import Raster, summarise
 from splinegeo.streaming.raster import COUNT, QUANTITIES
 
@@ -61,12 +60,11 @@ def run_summarise(
     picture: Path | None,
 ) -> bool:
     """Summarise, save, draw and report; True when Ctrl-C cut it short."""
-    given = {name: limit for name, limit in limits.items() if limit is not None}
     summary = summarise(
         net,
         domain,
         plane,
-        budget=Budget(**given) if given else None,
+        budget=budget_of(limits),
         threads=threads,
         progress=progress,
         raster=raster,
@@ -85,7 +83,5 @@ def run_summarise(
 
         draw(plot_panels(summary.raster, PICTURE_DPI)[0], picture)
     print_summary(summary, "summary")
-    for path in (output, picture):
-        if path is not None:
-            typer.echo(f"wrote {path}")
+    say_written(output, picture)
     return stopped_by_hand(summary)

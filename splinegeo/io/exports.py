@@ -45,15 +45,7 @@ def to_networkx(part: Partition) -> networkx.Graph:
     Raises:
         ImportError: networkx is not installed.
     """
-    try:
-        import networkx
-    except ImportError as error:
-        raise ImportError("to_networkx needs networkx: pip install 'splinegeo[networkx]'") from error
-
-    graph = networkx.Graph()
-    columns = zip(part.psi.tolist(), part.nu.tolist(), part.volumes.tolist(), part.interior_points, strict=True)
-    for region, (psi, nu, volume, point) in enumerate(columns):
-        graph.add_node(region, psi=psi, nu=nu, volume=volume, interior_point=point)
+    graph = _nodes(part)
     endpoints = part.vertices[part.edge_vertices]
     lengths = np.linalg.norm(endpoints[:, 1] - endpoints[:, 0], axis=1)
     for edge in np.flatnonzero(part.edge_regions[:, 1] >= 0).tolist():
@@ -76,6 +68,14 @@ def space_to_networkx(part: SpacePartition) -> networkx.Graph:
     Raises:
         ImportError: networkx is not installed.
     """
+    graph = _nodes(part)
+    for facet in np.flatnonzero(part.facet_regions[:, 1] >= 0).tolist():
+        graph.add_edge(*part.facet_regions[facet].tolist(), facet=facet, **_names(part.network, part.facets[facet]))
+    return graph
+
+
+def _nodes(part: Partition | SpacePartition) -> networkx.Graph:
+    """A graph of the regions, as yet without edges."""
     try:
         import networkx
     except ImportError as error:
@@ -85,8 +85,6 @@ def space_to_networkx(part: SpacePartition) -> networkx.Graph:
     columns = zip(part.psi.tolist(), part.nu.tolist(), part.volumes.tolist(), part.interior_points, strict=True)
     for region, (psi, nu, volume, point) in enumerate(columns):
         graph.add_node(region, psi=psi, nu=nu, volume=volume, interior_point=point)
-    for facet in np.flatnonzero(part.facet_regions[:, 1] >= 0).tolist():
-        graph.add_edge(*part.facet_regions[facet].tolist(), facet=facet, **_names(part.network, part.facets[facet]))
     return graph
 
 

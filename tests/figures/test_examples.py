@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import runpy
 import sys
-from importlib.resources import as_file, files
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,8 @@ import pytest
 import torch
 
 import splinegeo as sg
+from splinegeo.data import load_arrays, load_shipped_network
+from splinegeo.data.modules import with_weights
 from splinegeo.jacobian import unrolled
 from splinegeo.networks.graph import Linear
 
@@ -19,8 +20,7 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
 def test_the_committed_generator_draws_the_sheet():
-    with as_file(files("splinegeo") / "data" / "toy_generator.npz") as path:
-        generator = sg.load_network(path)
+    generator = load_shipped_network("toy_generator")
     assert [node.size for node in generator.nodes if isinstance(node, Linear)] == [20, 20, 20, 3]
     z = np.random.default_rng(0).uniform(-1, 1, (5_000, 2))
     wanted = runpy.run_path(str(EXAMPLES / "train_toy.py"))["surface"](torch.tensor(z)).numpy()
@@ -39,15 +39,16 @@ def test_first_figure(tmp_path, monkeypatch, capsys):
     assert "Spearman correlation of psi with the log-density: fitted -0.9" in capsys.readouterr().out
 
 
+def test_the_committed_files_are_small():
+    assert max(path.stat().st_size for path in Path(sg.data.__file__).parent.glob("*.npz")) < 300_000
+
+
 @pytest.mark.parametrize("name", ["relu", "gelu"])
 def test_the_committed_denoisers_draw_the_dinosaur(name):
     """The noise is predicted as well as when it was trained, and samples lie where the points do."""
     made = runpy.run_path(str(EXAMPLES / "train_ddpm.py"))
-    with as_file(files("splinegeo") / "data" / "ddpm.npz") as path:
-        assert path.stat().st_size < 300_000
-        data = dict(np.load(path))
-    net = made["Denoiser"]({"relu": torch.nn.ReLU, "gelu": torch.nn.GELU}[name]).eval()
-    net.load_state_dict({key: torch.tensor(data[f"{name}.{key}"]) for key in net.state_dict()})
+    net = made["Denoiser"]({"relu": torch.nn.ReLU, "gelu": torch.nn.GELU}[name])
+    net = with_weights(net, load_arrays("ddpm"), name).eval()
     generator = torch.Generator().manual_seed(1)
     schedule = made["SCHEDULE"]
     a = torch.tensor(schedule.alphas_cumprod, dtype=torch.float32)

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +15,10 @@ import splinegeo.streaming.summarising as summarising_module
 from benchmarks.nets import WIDTHS, make_network
 from splinegeo.io import container
 from splinegeo.streaming import CheckpointMismatch, Raster, Summary, summarise
-from splinegeo.streaming.state import State
 from splinegeo.testing import mlp
+from tests.oracles.checkpoints import KILL_AFTER_A_WRITE, assert_killed, damage_arrays, press_every_third_task
 
 BOX = sg.Box([-2, -2], [2, 2])
-ROOT = Path(__file__).resolve().parents[2]
 NET = make_network(WIDTHS["toy"])
 OPTIONS: dict[str, Any] = {
     "linear_regions": True,
@@ -41,48 +36,31 @@ def run(path: Path, net: Any = NET, **more: Any) -> Summary:
 
 
 KILLED = """
-    import os, signal
-    import splinegeo as sg
-    from benchmarks.nets import WIDTHS, make_network
-    from splinegeo.streaming import Raster, summarise
-    from splinegeo.streaming.checkpoint import Checkpoint
-    {patch}
-    summarise(
-        make_network(WIDTHS["toy"]), sg.Box([-2, -2], [2, 2]), linear_regions=True, threads={threads},
-        raster=Raster(40, 30, ("psi", "volume", "count")), bins={{"psi": 10, "nu": [0.0, 1.5, 2.0]}},
-        checkpoint={path!r}, checkpoint_seconds=0,
-    )
+from pathlib import Path
+from tests.unit.test_streaming_checkpoint import run
+run(Path({path!r}), threads={threads})
 """
-AFTER_A_WRITE = """
-    save = Checkpoint.save
-    def killing(self, state):
-        save(self, state)
-        if state.next_task == 8:
-            os.kill(os.getpid(), signal.SIGKILL)
-    Checkpoint.save = killing
-"""
-BEFORE_A_FILE_IS_IN_PLACE = """
-    replace, writes = os.replace, []
-    def killing(*paths):
-        writes.extend(path for path in paths[1:] if str(path).endswith("half.npz"))
-        if len(writes) == 8:
-            os.kill(os.getpid(), signal.SIGKILL)
-        replace(*paths)
-    os.replace = killing
+KILL_BEFORE_A_FILE_IS_IN_PLACE = """
+import os, signal
+
+replace, writes = os.replace, []
+def killing(*paths):
+    writes.extend(path for path in paths[1:] if str(path).endswith("half.npz"))
+    if len(writes) == 8:
+        os.kill(os.getpid(), signal.SIGKILL)
+    replace(*paths)
+os.replace = killing
 """
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
 @pytest.mark.parametrize(
-    ("patch", "threads"), [(AFTER_A_WRITE, 1), (BEFORE_A_FILE_IS_IN_PLACE, 2)], ids=["after", "amid"]
+    ("patch", "threads"), [(KILL_AFTER_A_WRITE, 1), (KILL_BEFORE_A_FILE_IS_IN_PLACE, 2)], ids=["after", "amid"]
 )
 def test_killed_at_half_and_resumed(patch: str, threads: int, tmp_path: Path) -> None:
     """SIGKILL, also in the middle of writing: nothing can be tidied up, and nothing has to be."""
     path = tmp_path / "half.npz"
-    code = textwrap.dedent(KILLED).format(patch=textwrap.dedent(patch), threads=threads, path=str(path))
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert_killed(patch, KILLED.format(path=str(path), threads=threads))
     assert 6 <= int(container.read(path, "checkpoint")[1]["progress"][0]) <= 8
     resumed = run(path, threads=3)
     assert resumed.complete
@@ -96,15 +74,9 @@ def test_ctrl_c_and_resumed(reduced: bool, tmp_path: Path, monkeypatch: pytest.M
         monkeypatch.setattr(tasks_module, "LARGE", 0)
         monkeypatch.setattr(tasks_module, "LEAF", 12)
     whole = summarise(NET, BOX, **OPTIONS)
-    add, path = State.add, tmp_path / "toy.npz"
-
-    def press(state: State, part) -> None:
-        add(state, part)
-        if state.next_task % 3 == 0:
-            signal.raise_signal(signal.SIGINT)
-
+    path = tmp_path / "toy.npz"
     with monkeypatch.context() as patch:
-        patch.setattr(State, "add", press)
+        press_every_third_task(patch)
         for threads in (1, 2, 3):
             part = run(path, threads=threads, checkpoint_seconds=1e6)
             assert part.stop_reason == "interrupted"
@@ -224,9 +196,7 @@ def test_damaged_checkpoints(damage, tmp_path: Path) -> None:
     """Arrays that do not fit together are noticed when they are read."""
     path = tmp_path / "toy.npz"
     run(path, budget=sg.Budget(regions=300))
-    header, arrays = container.read(path, "checkpoint")
-    damage(arrays)
-    container.write(path, "checkpoint", {k: header[k] for k in ("generation", "fingerprints")}, arrays)
+    damage_arrays(path, damage)
     with pytest.raises(sg.FileFormatError, match="is inconsistent"):
         run(path)
 

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
-import textwrap
 from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
@@ -21,13 +17,13 @@ from splinegeo.io import container
 from splinegeo.streaming import Raster, RegionBatch, Summary, stream, summarise
 from splinegeo.streaming.pending import Pending
 from splinegeo.streaming.state import State
+from tests.oracles.checkpoints import KILL_AFTER_A_WRITE, assert_killed, damage_arrays, press_every_third_task
 from tests.oracles.modules import KINDS, MODULES, make_module_case
 from tests.oracles.parts import reduced
 from tests.unit.test_maxima import BOX, bordered, largest_of, pooled, sites, tangents
 from tests.unit.test_streaming_raster import assert_is_located
 from tests.unit.test_streaming_summary import assert_summarises
 
-ROOT = Path(__file__).resolve().parents[2]
 OPTIONS: dict[str, Any] = {
     "linear_regions": True,
     "raster": Raster(20, 15, ("psi", "volume", "count")),
@@ -221,20 +217,12 @@ def run(path: Path, **more: Any) -> Summary:
 
 
 KILLED = """
-    import os, signal
-    from pathlib import Path
-    from splinegeo.streaming.checkpoint import Checkpoint
-    from tests.oracles.parts import reduced
-    from tests.unit.test_streaming_maxima import run
+from pathlib import Path
+from tests.oracles.parts import reduced
+from tests.unit.test_streaming_maxima import run
 
-    save = Checkpoint.save
-    def killing(self, state):
-        save(self, state)
-        if state.next_task == 8:
-            os.kill(os.getpid(), signal.SIGKILL)
-    Checkpoint.save = killing
-    with reduced(5):
-        run(Path({path!r}), threads=2)
+with reduced(5):
+    run(Path({path!r}), threads=2)
 """
 
 
@@ -242,10 +230,7 @@ KILLED = """
 def test_killed_at_half_and_resumed(tmp_path: Path) -> None:
     """What waited for later tasks waits in the file: the result is that of one go, byte for byte."""
     path = tmp_path / "half.npz"
-    code = textwrap.dedent(KILLED).format(path=str(path))
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert_killed(KILL_AFTER_A_WRITE, KILLED.format(path=str(path)))
     _, arrays = container.read(path, "checkpoint")
     assert len(arrays["pending.names"]) > 3
     with reduced(5):
@@ -261,17 +246,11 @@ def test_interrupted_again_and_again(case: str, tmp_path: Path) -> None:
     net, plane = LARGEST, None
     if case == "pools":
         net, plane = sg.capture(pooled("twice", 1), (1, 4, 5)), bordered(0.375, 1)
-    add, path, runs = State.add, tmp_path / "checkpoint.npz", 0
-
-    def press(state: State, part: Any, *more: Any) -> None:
-        add(state, part, *more)
-        if state.next_task % 3 == 0:
-            signal.raise_signal(signal.SIGINT)
-
+    path, runs = tmp_path / "checkpoint.npz", 0
     with reduced(5):
         whole = summarise(net, BOX, plane, **OPTIONS)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(State, "add", press)
+            press_every_third_task(patch)
             while not (
                 found := summarise(net, BOX, plane, checkpoint=path, checkpoint_seconds=1e6, **OPTIONS)
             ).complete:
@@ -313,12 +292,10 @@ def test_damaged_checkpoints(damage: Any, tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.npz"
     with reduced(5):
         run(path, budget=sg.Budget(regions=6))
-        header, arrays = container.read(path, "checkpoint")
-        arrays = {name: array.copy() for name, array in arrays.items()}
+        _, arrays = container.read(path, "checkpoint")
         assert len(arrays["pending.names"]) > 1
         assert len(arrays["pending.pixels"]) > 1
-        damage(arrays)
-        container.write(path, "checkpoint", {k: header[k] for k in ("generation", "fingerprints")}, arrays)
+        damage_arrays(path, damage)
         with pytest.raises(sg.FileFormatError, match="is inconsistent"):
             run(path)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.resources import as_file, files
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ import pytest
 
 import splinegeo as sg
 from splinegeo import space
+from splinegeo.data import load_shipped_network
 from splinegeo.io import save_mesh
 from splinegeo.networks.graph import SplineNetwork
 from splinegeo.testing import mlp
@@ -19,8 +19,7 @@ CUBE = sg.Box([-1] * 3, [1] * 3)
 
 @pytest.fixture(scope="module")
 def torus() -> SplineNetwork:
-    with as_file(files("splinegeo") / "data" / "torus_sdf.npz") as path:
-        return sg.load_network(path)
+    return load_shipped_network("torus_sdf")
 
 
 @pytest.fixture(scope="module")
