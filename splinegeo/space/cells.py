@@ -17,7 +17,7 @@ import numpy as np
 from splinegeo._jit import kernel
 from splinegeo.partition.callback import call
 from splinegeo.space.meets import settle
-from splinegeo.space.memory import popcount, view
+from splinegeo.space.memory import length, popcount, view
 from splinegeo.space.state import BASE, DIM, EMPTY, N_VERTICES, ROOM, SP, WORDS
 
 DONE, FULL, ROOM_SHORT, STACK_SHORT, WORDS_SHORT, STOPPED, ERROR = range(7)
@@ -92,7 +92,7 @@ def open_level(t, ask, level):
     values, up, down = view(t, "values"), view(t, "up"), view(t, "down")
     zeros, has_zero, answer = view(t, "zeros"), view(t, "has_zero"), view(t, "answer_signs")
     d, words, base, nv = scalars[DIM], scalars[WORDS], scalars[BASE], scalars[N_VERTICES]
-    hinges = tilt.shape[0]
+    hinges = length(t, "tilt")
     lo, n = offsets[level], offsets[level + 1] - offsets[level]
     for i in range(n):
         up[i] = down[i] = has_zero[i] = 0
@@ -163,7 +163,7 @@ def classify(t, ask, level, hinge):
     x, error, tight, slots = view(t, "x"), view(t, "error"), view(t, "tight"), view(t, "slots")
     value, doubt, sign, answer = view(t, "value"), view(t, "doubt"), view(t, "sign"), view(t, "answer_signs")
     d, words, base, nv = scalars[DIM], scalars[WORDS], scalars[BASE], scalars[N_VERTICES]
-    hinges, first = tilt.shape[0], view(t, "offsets")[level]
+    hinges, first = length(t, "tilt"), view(t, "offsets")[level]
     above = below = touching = False
     for v in range(nv):
         p = (base + v) * d
@@ -245,7 +245,7 @@ def _matched_edges(t, na, nb):
             while table[place] != 0 and keys[place] != key:
                 place = (place + 1) & mask
             if table[place] != 0:
-                if n == pairs.shape[0]:
+                if n == length(t, "pairs"):
                     return -1
                 pairs[n, 0], pairs[n, 1] = table[place] - 1, below[b]
                 n += 1
@@ -288,7 +288,7 @@ def find_edges(t, nv):
             # At a vertex with only d hyperplanes these are independent, and d - 1 of them meet in a line.
             simple = shared == d - 1 and (counts[p] == d or counts[q] == d)
             if simple or _lonely(t, p, q, nv):
-                if n == pairs.shape[0]:
+                if n == length(t, "pairs"):
                     return -1
                 pairs[n, 0], pairs[n, 1] = p, q
                 n += 1

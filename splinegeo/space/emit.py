@@ -11,7 +11,7 @@ import numpy as np
 
 from splinegeo._jit import kernel
 from splinegeo.space.cells import slots_at
-from splinegeo.space.memory import popcount, trailing_zeros, view
+from splinegeo.space.memory import length, popcount, trailing_zeros, view
 from splinegeo.space.state import BASE, C_OUT, DIM, EMPTY, F_OUT, N_OUT, N_VERTICES, V_OUT, WORDS
 
 
@@ -20,7 +20,7 @@ def _vertex(t, v, key):
     """The number of the vertex with this key, which is vertex v of the cells' arrays if it was not met before."""
     table, keys, out = view(t, "hash_table"), view(t, "vertex_key"), view(t, "vertex_x")
     scalars, x, errors = view(t, "scalars"), view(t, "x"), view(t, "vertex_error")
-    d, mask = scalars[DIM], table.shape[0] - 1
+    d, mask = scalars[DIM], length(t, "hash_table") - 1
     place = np.int64(key) & mask
     while table[place] != 0:
         if keys[table[place] - 1] == key:
@@ -40,7 +40,7 @@ def _vertex(t, v, key):
 def rehash(t):
     """Enter all vertices into an empty table."""
     table, keys = view(t, "hash_table"), view(t, "vertex_key")
-    mask = table.shape[0] - 1
+    mask = length(t, "hash_table") - 1
     for n in range(view(t, "scalars")[V_OUT]):
         place = np.int64(keys[n]) & mask
         while table[place] != 0:
@@ -127,7 +127,7 @@ def emit(t, own):
     out_bits, bit_words = view(t, "out_bits"), view(t, "bits_words")
     words, base, nv = scalars[WORDS], scalars[BASE], scalars[N_VERTICES]
     n, c = scalars[N_OUT], scalars[C_OUT]
-    width = (view(t, "tilt").shape[0] + 7) // 8
+    width = (length(t, "tilt") + 7) // 8
     # Eight bytes of 0 or 1 into the bits of one: the factor carries byte i to bit 56 + i, and no sum carries over.
     for k in range(width):
         out_bits[n * width + k] = (bit_words[k] * np.uint64(0x0102040810204080)) >> np.uint64(56)

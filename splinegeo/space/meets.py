@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from splinegeo._jit import kernel
-from splinegeo.space.memory import trailing_zeros, view
+from splinegeo.space.memory import length, trailing_zeros, view
 from splinegeo.space.rows import EPS
 from splinegeo.space.state import DIM, WORDS
 
@@ -22,7 +22,7 @@ def _gather(t, vertex, at):
     """Rows of what is tight at a vertex, scaled to a largest slope of one, with bounds on their entries' errors."""
     tight, slots, matrix, errors = view(t, "tight"), view(t, "slots"), view(t, "matrix"), view(t, "matrix_error")
     rows, row_error, facets = view(t, "rows"), view(t, "row_error"), view(t, "facet_rows")
-    d, words, hinges = view(t, "scalars")[DIM], view(t, "scalars")[WORDS], view(t, "tilt").shape[0]
+    d, words, hinges = view(t, "scalars")[DIM], view(t, "scalars")[WORDS], length(t, "tilt")
     n = 0
     for w in range(words):
         rest = tight[vertex * words + w]

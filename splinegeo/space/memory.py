@@ -13,9 +13,9 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from splinegeo.partition.memory import Fields, part, viewer
+from splinegeo.partition.memory import Fields, viewer
 
-__all__ = ["FIELDS", "part", "popcount", "trailing_zeros", "view"]
+__all__ = ["FIELDS", "length", "popcount", "trailing_zeros", "view"]
 
 _F, _I, _U, _B = types.float64, types.int64, types.uint64, types.int8
 PLAN: Fields = {
@@ -115,7 +115,41 @@ OUTPUT: Fields = {
     "hash_table": (_I, 1),  # a power of two of places: vertex + 1, or 0
 }
 FIELDS: Fields = {**PLAN, **STATE, **OUTPUT}
-view = viewer(FIELDS)
+_rows = viewer(FIELDS)
+_SLOTS = {name: 2 * k for k, name in enumerate(FIELDS)}
+
+
+def _load(builder: Any, table: Any, slot: int) -> Any:
+    i64 = ir.IntType(64)
+    return builder.load(builder.gep(builder.inttoptr(table, i64.as_pointer()), [ir.Constant(i64, slot)]))
+
+
+@intrinsic(prefer_literal=True)
+def view(typing_context: Any, table: Any, name: Any) -> Any:
+    """``view(table, "name")``: a bare pointer to what is kept under this name; an array where it has columns.
+
+    An index into a pointer is taken as it is, where an array would first ask whether it is negative: an inner loop of
+    a few turns spends half its time on that.
+    """
+    item, columns = FIELDS[name.literal_value]
+    if columns > 1:
+        return _rows._defn(typing_context, table, name)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        address = _load(builder, args[0], _SLOTS[name.literal_value])
+        return builder.inttoptr(address, context.get_data_type(item).as_pointer())
+
+    return types.CPointer(item)(table, name), codegen
+
+
+@intrinsic(prefer_literal=True)
+def length(typing_context: Any, table: Any, name: Any) -> Any:
+    """``length(table, "name")``: how many rows are kept under this name."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return _load(builder, args[0], _SLOTS[name.literal_value] + 1)
+
+    return types.int64(table, name), codegen
 
 
 @intrinsic
