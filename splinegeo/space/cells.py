@@ -165,20 +165,23 @@ def classify(t, ask, level, hinge):
     d, words, base, nv = scalars[DIM], scalars[WORDS], scalars[BASE], scalars[N_VERTICES]
     hinges, first = length(t, "tilt"), view(t, "offsets")[level]
     above = below = touching = False
+    steep, least, constant = tilt[hinge], noise[hinge], rows[d * hinges + hinge]
+    doubtful = 0
+    # Without branches first: signs come in no order that a processor could foresee.
     for v in range(nv):
         p = (base + v) * d
-        z = rows[d * hinges + hinge]
+        z = constant
         for c in range(d):
             z += rows[c * hinges + hinge] * x[p + c]
-        b = tilt[hinge] * error[base + v] + noise[hinge]
+        b = steep * error[base + v] + least
         value[v], doubt[v] = z, b
-        if z > b:
-            sign[v] = 1
-            above = True
-        elif z < -b:
-            sign[v] = -1
-            below = True
-        else:
+        up, down = z > b, z < -b
+        sign[v] = np.int8(up) - np.int8(down)
+        above |= up
+        below |= down
+        doubtful += not (up or down)
+    for v in range(nv if doubtful > 0 else 0):
+        if sign[v] == 0:
             if ask_vertex(t, ask, base + v, SIGNS, level) < 0:
                 return -3
             s = answer[hinge - first]
@@ -220,6 +223,7 @@ def _matched_edges(t, na, nb):
     """`find_edges` for many vertices, all of them with d hyperplanes, in one word: edges matched by d - 1 of them."""
     tight, above, below, pairs = view(t, "tight"), view(t, "above"), view(t, "below"), view(t, "pairs")
     table, keys, base = view(t, "edge_table"), view(t, "edge_key"), view(t, "scalars")[BASE]
+    room = view(t, "scalars")[ROOM]
     places = 64
     while places < 2 * na * view(t, "scalars")[DIM]:
         places *= 2
@@ -245,9 +249,9 @@ def _matched_edges(t, na, nb):
             while table[place] != 0 and keys[place] != key:
                 place = (place + 1) & mask
             if table[place] != 0:
-                if n == length(t, "pairs"):
+                if n == room:
                     return -1
-                pairs[n, 0], pairs[n, 1] = table[place] - 1, below[b]
+                pairs[2 * n], pairs[2 * n + 1] = table[place] - 1, below[b]
                 n += 1
     return n
 
@@ -274,7 +278,17 @@ def find_edges(t, nv):
         simple &= k == d
     if simple and na * nb > 2 * d * nv:
         return _matched_edges(t, na, nb)
-    n = 0
+    n, room = 0, scalars[ROOM]
+    if simple:
+        for a in range(na):
+            first = tight[base + above[a]]
+            for b in range(nb):
+                # Written for every pair, kept for edges: a branch would be taken in no foreseeable order.
+                pairs[2 * n], pairs[2 * n + 1] = above[a], below[b]
+                n += popcount(first & tight[base + below[b]]) == d - 1
+                if n > room:
+                    return -1
+        return n
     for a in range(na):
         p = above[a]
         first = tight[(base + p) * words]
@@ -286,11 +300,11 @@ def find_edges(t, nv):
             if shared < d - 1:
                 continue
             # At a vertex with only d hyperplanes these are independent, and d - 1 of them meet in a line.
-            simple = shared == d - 1 and (counts[p] == d or counts[q] == d)
-            if simple or _lonely(t, p, q, nv):
-                if n == length(t, "pairs"):
+            plain = shared == d - 1 and (counts[p] == d or counts[q] == d)
+            if plain or _lonely(t, p, q, nv):
+                if n == room:
                     return -1
-                pairs[n, 0], pairs[n, 1] = p, q
+                pairs[2 * n], pairs[2 * n + 1] = p, q
                 n += 1
     return n
 
@@ -345,7 +359,7 @@ def cut(t, ask, level, hinge, slot, n_pairs, side, stack):
     # New vertices are made in the successor, behind which the others are then copied.
     scalars[BASE] = other
     for k in range(n_pairs):
-        p, q, v = pairs[k, 0], pairs[k, 1], other + k
+        p, q, v = pairs[2 * k], pairs[2 * k + 1], other + k
         for w in range(words):
             tight[v * words + w] = tight[(base + p) * words + w] & tight[(base + q) * words + w]
         tight[v * words + word] |= bit

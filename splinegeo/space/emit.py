@@ -18,18 +18,17 @@ from splinegeo.space.state import BASE, C_OUT, DIM, EMPTY, F_OUT, N_OUT, N_VERTI
 @kernel(inner=True)
 def _vertex(t, v, key):
     """The number of the vertex with this key, which is vertex v of the cells' arrays if it was not met before."""
-    table, keys, out = view(t, "hash_table"), view(t, "vertex_key"), view(t, "vertex_x")
-    scalars, x, errors = view(t, "scalars"), view(t, "x"), view(t, "vertex_error")
+    table, out = view(t, "hash_table"), view(t, "vertex_x")
+    scalars, x = view(t, "scalars"), view(t, "x")
     d, mask = scalars[DIM], length(t, "hash_table") - 1
-    place = np.int64(key) & mask
+    place = 2 * np.int64(key) & mask
     while table[place] != 0:
-        if keys[table[place] - 1] == key:
-            return table[place] - 1
-        place = (place + 1) & mask
+        if table[place + 1] == key:
+            return np.int64(table[place]) - 1
+        place = (place + 2) & mask
     n = scalars[V_OUT]
-    table[place] = n + 1
-    keys[n] = key
-    errors[n] = view(t, "error")[v]
+    table[place], table[place + 1] = n + 1, key
+    view(t, "vertex_key")[n] = key
     for c in range(d):
         out[n * d + c] = x[v * d + c]
     scalars[V_OUT] = n + 1
@@ -42,10 +41,10 @@ def rehash(t):
     table, keys = view(t, "hash_table"), view(t, "vertex_key")
     mask = length(t, "hash_table") - 1
     for n in range(view(t, "scalars")[V_OUT]):
-        place = np.int64(keys[n]) & mask
+        place = 2 * np.int64(keys[n]) & mask
         while table[place] != 0:
-            place = (place + 1) & mask
-        table[place] = n + 1
+            place = (place + 2) & mask
+        table[place], table[place + 1] = n + 1, keys[n]
 
 
 @kernel(inner=True)

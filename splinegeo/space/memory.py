@@ -88,12 +88,13 @@ STATE: Fields = {
     "n_tight": (_I, 1),  # (ROOM,)
     "edge_table": (_I, 1),  # a power of two of places, twice what `_matched_edges` fills: vertex + 1, or 0
     "edge_key": (_U, 1),
-    "pairs": (_I, 2),  # the edges that are cut: a vertex above and one below
+    "pairs": (_I, 1),  # (2 ROOM + 2,) the edges that are cut: a vertex above and one below, by turns
     "slot_hash": (_U, 1),  # (64 W,) of a slot that is tight
     "matrix": (_F, 1),  # (64 W (d + 1),) rows that are tight at a vertex
     "matrix_error": (_F, 1),
     "work": (_F, 1),
-    "inverse": (_F, 1),
+    "inverse": (_F, 1),  # rows of a multiple of four entries
+    "swapped": (_I, 1),  # (d,) the row that took the place of each in the elimination
     "step": (_F, 1),
     "meets": (_U, 1),  # (64 W W,) what is tight wherever a slot is
     "counts": (_I, 1),  # (64 W,) vertices on each slot; then the facet that it is, from 1 on, 0 for none
@@ -110,9 +111,9 @@ OUTPUT: Fields = {
     "out_side": (types.int32, 1),  # (F,) facet of the domain, or -1
     "out_key": (_U, 1),  # (F,) the same on both sides
     "vertex_x": (_F, 1),
-    "vertex_error": (_F, 1),
+    "vertex_error": (_F, 1),  # only its length is used: the room for vertices
     "vertex_key": (_U, 1),
-    "hash_table": (_I, 1),  # a power of two of places: vertex + 1, or 0
+    "hash_table": (_U, 1),  # a power of two of places: vertex + 1, or 0, and the vertex's key
 }
 FIELDS: Fields = {**PLAN, **STATE, **OUTPUT}
 _rows = viewer(FIELDS)
