@@ -310,13 +310,18 @@ def find_edges(t, nv):
 
 
 @kernel(inner=True)
-def copy_vertex(t, source, target):
-    """Copy all that is known of a vertex from one place of the arrays to another."""
-    x, error, tight, ids = view(t, "x"), view(t, "error"), view(t, "tight"), view(t, "id")
-    d, words = view(t, "scalars")[DIM], view(t, "scalars")[WORDS]
-    for c in range(d):
-        x[target * d + c] = x[source * d + c]
-    for w in range(words):
+def copy_vertex(x, error, tight, ids, d, words, source, target):
+    """Copy all that is known of a vertex from one place of the arrays to another, which lie apart."""
+    p, q = source * d, target * d
+    for _ in range(d >> 2):
+        a, b, e, f = x[p], x[p + 1], x[p + 2], x[p + 3]
+        x[q], x[q + 1], x[q + 2], x[q + 3] = a, b, e, f
+        p += 4
+        q += 4
+    for c in range(d & 3):
+        x[q + c] = x[p + c]
+    tight[target * words] = tight[source * words]
+    for w in range(1, words):
         tight[target * words + w] = tight[source * words + w]
     error[target], ids[target] = error[source], ids[source]
 
@@ -390,17 +395,17 @@ def cut(t, ask, level, hinge, slot, n_pairs, side, stack):
     here = there = 0
     top = 2 * room  # the stack begins here
     for k in range(n_pairs if stack >= 0 else 0):
-        copy_vertex(t, other + k, top + stack + there)
+        copy_vertex(x, error, tight, ids, d, words, other + k, top + stack + there)
         there += 1
     here = n_pairs
     for v in range(nv):
         if sign[v] == 0:
             tight[(base + v) * words + word] |= bit
         if sign[v] * side >= 0:
-            copy_vertex(t, base + v, other + here)
+            copy_vertex(x, error, tight, ids, d, words, base + v, other + here)
             here += 1
         if sign[v] * side <= 0 and stack >= 0:
-            copy_vertex(t, base + v, top + stack + there)
+            copy_vertex(x, error, tight, ids, d, words, base + v, top + stack + there)
             there += 1
     if stack >= 0:
         for s in range(n_slots):

@@ -125,6 +125,7 @@ def emit(t, own):
     out_corner, out_tight = view(t, "out_corner"), view(t, "out_tight")
     out_bits, bit_words = view(t, "out_bits"), view(t, "bits_words")
     words, base, nv = scalars[WORDS], scalars[BASE], scalars[N_VERTICES]
+    keys, met, table, mask = view(t, "edge_key"), view(t, "met"), view(t, "hash_table"), length(t, "hash_table") - 1
     n, c = scalars[N_OUT], scalars[C_OUT]
     width = (length(t, "tilt") + 7) // 8
     # Eight bytes of 0 or 1 into the bits of one: the factor carries byte i to bit 56 + i, and no sum carries over.
@@ -145,6 +146,13 @@ def emit(t, own):
                 facet = counts[64 * w + s] - 1
                 if facet >= 0:
                     out_tight[(c + v) * words + (facet >> 6)] |= np.uint64(1) << np.uint64(facet & 63)
-        out_corner[c + v] = _vertex(t, base + v, key)
+        keys[v] = key
+    # All places are read before the first is waited for: they lie far apart in memory.
+    for v in range(nv):
+        met[v] = table[2 * np.int64(keys[v]) & mask]
+    for v in range(nv):
+        place = 2 * np.int64(keys[v]) & mask
+        known = met[v] != 0 and table[place + 1] == keys[v]
+        out_corner[c + v] = np.int64(met[v]) - 1 if known else _vertex(t, base + v, keys[v])
     scalars[N_OUT] = n + 1
     scalars[C_OUT] = c + nv

@@ -85,8 +85,10 @@ def _pop(t):
     scalars[SP] -= 1
     sp, n_slots = scalars[SP], 64 * scalars[WORDS]
     start, nv = nodes[sp, 0], nodes[sp, 1]
+    x, error, tight, ids = view(t, "x"), view(t, "error"), view(t, "tight"), view(t, "id")
+    d, words, top, base = scalars[DIM], scalars[WORDS], 2 * scalars[ROOM] + start, scalars[BASE]
     for v in range(nv):
-        copy_vertex(t, 2 * scalars[ROOM] + start + v, scalars[BASE] + v)
+        copy_vertex(x, error, tight, ids, d, words, top + v, base + v)
     at = slots_at(t)
     for s in range(n_slots):
         slots[at + s] = slots[(2 + sp) * n_slots + s]

@@ -87,7 +87,8 @@ STATE: Fields = {
     "below": (_I, 1),
     "n_tight": (_I, 1),  # (ROOM,)
     "edge_table": (_I, 1),  # a power of two of places, twice what `_matched_edges` fills: vertex + 1, or 0
-    "edge_key": (_U, 1),
+    "edge_key": (_U, 1),  # its keys; also those of the corners of a region
+    "met": (_U, 1),  # (ROOM,) what the table of vertices has at the key of each corner
     "pairs": (_I, 1),  # (2 ROOM + 2,) the edges that are cut: a vertex above and one below, by turns
     "slot_hash": (_U, 1),  # (64 W,) of a slot that is tight
     "matrix": (_F, 1),  # (64 W (d + 1),) rows that are tight at a vertex

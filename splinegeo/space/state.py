@@ -73,6 +73,7 @@ def _add_cells(table: Table, start_slots: Array) -> None:
     table["pairs"] = np.zeros(2 * room + 2, np.int64)  # one more is written before it is left out
     places = 1 << (2 * room * dim).bit_length()
     table["edge_table"], table["edge_key"] = np.zeros(places, np.int64), np.zeros(places, np.uint64)
+    table["met"] = np.zeros(room, np.uint64)
     table["meets"] = np.zeros(slots * words, np.uint64)
     table["counts"] = np.zeros(slots, np.int64)
     # Four entries at once are read, also at the end of the matrix and of a row of the inverse.
