@@ -17,7 +17,7 @@ import numpy as np
 from splinegeo._jit import kernel
 from splinegeo.partition.callback import call
 from splinegeo.space.meets import settle
-from splinegeo.space.memory import popcount, view
+from splinegeo.space.memory import length, popcount, view
 from splinegeo.space.state import BASE, DIM, EMPTY, N_VERTICES, ROOM, SP, WORDS
 
 DONE, FULL, ROOM_SHORT, STACK_SHORT, WORDS_SHORT, STOPPED, ERROR = range(7)
@@ -92,7 +92,7 @@ def open_level(t, ask, level):
     values, up, down = view(t, "values"), view(t, "up"), view(t, "down")
     zeros, has_zero, answer = view(t, "zeros"), view(t, "has_zero"), view(t, "answer_signs")
     d, words, base, nv = scalars[DIM], scalars[WORDS], scalars[BASE], scalars[N_VERTICES]
-    hinges = tilt.shape[0]
+    hinges = length(t, "tilt")
     lo, n = offsets[level], offsets[level + 1] - offsets[level]
     for i in range(n):
         up[i] = down[i] = has_zero[i] = 0
@@ -163,22 +163,25 @@ def classify(t, ask, level, hinge):
     x, error, tight, slots = view(t, "x"), view(t, "error"), view(t, "tight"), view(t, "slots")
     value, doubt, sign, answer = view(t, "value"), view(t, "doubt"), view(t, "sign"), view(t, "answer_signs")
     d, words, base, nv = scalars[DIM], scalars[WORDS], scalars[BASE], scalars[N_VERTICES]
-    hinges, first = tilt.shape[0], view(t, "offsets")[level]
+    hinges, first = length(t, "tilt"), view(t, "offsets")[level]
     above = below = touching = False
+    steep, least, constant = tilt[hinge], noise[hinge], rows[d * hinges + hinge]
+    doubtful = 0
+    # Without branches first: signs come in no order that a processor could foresee.
     for v in range(nv):
         p = (base + v) * d
-        z = rows[d * hinges + hinge]
+        z = constant
         for c in range(d):
             z += rows[c * hinges + hinge] * x[p + c]
-        b = tilt[hinge] * error[base + v] + noise[hinge]
+        b = steep * error[base + v] + least
         value[v], doubt[v] = z, b
-        if z > b:
-            sign[v] = 1
-            above = True
-        elif z < -b:
-            sign[v] = -1
-            below = True
-        else:
+        up, down = z > b, z < -b
+        sign[v] = np.int8(up) - np.int8(down)
+        above |= up
+        below |= down
+        doubtful += not (up or down)
+    for v in range(nv if doubtful > 0 else 0):
+        if sign[v] == 0:
             if ask_vertex(t, ask, base + v, SIGNS, level) < 0:
                 return -3
             s = answer[hinge - first]
@@ -220,6 +223,7 @@ def _matched_edges(t, na, nb):
     """`find_edges` for many vertices, all of them with d hyperplanes, in one word: edges matched by d - 1 of them."""
     tight, above, below, pairs = view(t, "tight"), view(t, "above"), view(t, "below"), view(t, "pairs")
     table, keys, base = view(t, "edge_table"), view(t, "edge_key"), view(t, "scalars")[BASE]
+    room = view(t, "scalars")[ROOM]
     places = 64
     while places < 2 * na * view(t, "scalars")[DIM]:
         places *= 2
@@ -245,9 +249,9 @@ def _matched_edges(t, na, nb):
             while table[place] != 0 and keys[place] != key:
                 place = (place + 1) & mask
             if table[place] != 0:
-                if n == pairs.shape[0]:
+                if n == room:
                     return -1
-                pairs[n, 0], pairs[n, 1] = table[place] - 1, below[b]
+                pairs[2 * n], pairs[2 * n + 1] = table[place] - 1, below[b]
                 n += 1
     return n
 
@@ -274,7 +278,17 @@ def find_edges(t, nv):
         simple &= k == d
     if simple and na * nb > 2 * d * nv:
         return _matched_edges(t, na, nb)
-    n = 0
+    n, room = 0, scalars[ROOM]
+    if simple:
+        for a in range(na):
+            first = tight[base + above[a]]
+            for b in range(nb):
+                # Written for every pair, kept for edges: a branch would be taken in no foreseeable order.
+                pairs[2 * n], pairs[2 * n + 1] = above[a], below[b]
+                n += popcount(first & tight[base + below[b]]) == d - 1
+                if n > room:
+                    return -1
+        return n
     for a in range(na):
         p = above[a]
         first = tight[(base + p) * words]
@@ -286,23 +300,28 @@ def find_edges(t, nv):
             if shared < d - 1:
                 continue
             # At a vertex with only d hyperplanes these are independent, and d - 1 of them meet in a line.
-            simple = shared == d - 1 and (counts[p] == d or counts[q] == d)
-            if simple or _lonely(t, p, q, nv):
-                if n == pairs.shape[0]:
+            plain = shared == d - 1 and (counts[p] == d or counts[q] == d)
+            if plain or _lonely(t, p, q, nv):
+                if n == room:
                     return -1
-                pairs[n, 0], pairs[n, 1] = p, q
+                pairs[2 * n], pairs[2 * n + 1] = p, q
                 n += 1
     return n
 
 
 @kernel(inner=True)
-def copy_vertex(t, source, target):
-    """Copy all that is known of a vertex from one place of the arrays to another."""
-    x, error, tight, ids = view(t, "x"), view(t, "error"), view(t, "tight"), view(t, "id")
-    d, words = view(t, "scalars")[DIM], view(t, "scalars")[WORDS]
-    for c in range(d):
-        x[target * d + c] = x[source * d + c]
-    for w in range(words):
+def copy_vertex(x, error, tight, ids, d, words, source, target):
+    """Copy all that is known of a vertex from one place of the arrays to another, which lie apart."""
+    p, q = source * d, target * d
+    for _ in range(d >> 2):
+        a, b, e, f = x[p], x[p + 1], x[p + 2], x[p + 3]
+        x[q], x[q + 1], x[q + 2], x[q + 3] = a, b, e, f
+        p += 4
+        q += 4
+    for c in range(d & 3):
+        x[q + c] = x[p + c]
+    tight[target * words] = tight[source * words]
+    for w in range(1, words):
         tight[target * words + w] = tight[source * words + w]
     error[target], ids[target] = error[source], ids[source]
 
@@ -345,7 +364,7 @@ def cut(t, ask, level, hinge, slot, n_pairs, side, stack):
     # New vertices are made in the successor, behind which the others are then copied.
     scalars[BASE] = other
     for k in range(n_pairs):
-        p, q, v = pairs[k, 0], pairs[k, 1], other + k
+        p, q, v = pairs[2 * k], pairs[2 * k + 1], other + k
         for w in range(words):
             tight[v * words + w] = tight[(base + p) * words + w] & tight[(base + q) * words + w]
         tight[v * words + word] |= bit
@@ -376,17 +395,17 @@ def cut(t, ask, level, hinge, slot, n_pairs, side, stack):
     here = there = 0
     top = 2 * room  # the stack begins here
     for k in range(n_pairs if stack >= 0 else 0):
-        copy_vertex(t, other + k, top + stack + there)
+        copy_vertex(x, error, tight, ids, d, words, other + k, top + stack + there)
         there += 1
     here = n_pairs
     for v in range(nv):
         if sign[v] == 0:
             tight[(base + v) * words + word] |= bit
         if sign[v] * side >= 0:
-            copy_vertex(t, base + v, other + here)
+            copy_vertex(x, error, tight, ids, d, words, base + v, other + here)
             here += 1
         if sign[v] * side <= 0 and stack >= 0:
-            copy_vertex(t, base + v, top + stack + there)
+            copy_vertex(x, error, tight, ids, d, words, base + v, top + stack + there)
             there += 1
     if stack >= 0:
         for s in range(n_slots):

@@ -11,25 +11,24 @@ import numpy as np
 
 from splinegeo._jit import kernel
 from splinegeo.space.cells import slots_at
-from splinegeo.space.memory import popcount, trailing_zeros, view
+from splinegeo.space.memory import length, popcount, trailing_zeros, view
 from splinegeo.space.state import BASE, C_OUT, DIM, EMPTY, F_OUT, N_OUT, N_VERTICES, V_OUT, WORDS
 
 
 @kernel(inner=True)
 def _vertex(t, v, key):
     """The number of the vertex with this key, which is vertex v of the cells' arrays if it was not met before."""
-    table, keys, out = view(t, "hash_table"), view(t, "vertex_key"), view(t, "vertex_x")
-    scalars, x, errors = view(t, "scalars"), view(t, "x"), view(t, "vertex_error")
-    d, mask = scalars[DIM], table.shape[0] - 1
-    place = np.int64(key) & mask
+    table, out = view(t, "hash_table"), view(t, "vertex_x")
+    scalars, x = view(t, "scalars"), view(t, "x")
+    d, mask = scalars[DIM], length(t, "hash_table") - 1
+    place = 2 * np.int64(key) & mask
     while table[place] != 0:
-        if keys[table[place] - 1] == key:
-            return table[place] - 1
-        place = (place + 1) & mask
+        if table[place + 1] == key:
+            return np.int64(table[place]) - 1
+        place = (place + 2) & mask
     n = scalars[V_OUT]
-    table[place] = n + 1
-    keys[n] = key
-    errors[n] = view(t, "error")[v]
+    table[place], table[place + 1] = n + 1, key
+    view(t, "vertex_key")[n] = key
     for c in range(d):
         out[n * d + c] = x[v * d + c]
     scalars[V_OUT] = n + 1
@@ -40,12 +39,12 @@ def _vertex(t, v, key):
 def rehash(t):
     """Enter all vertices into an empty table."""
     table, keys = view(t, "hash_table"), view(t, "vertex_key")
-    mask = table.shape[0] - 1
+    mask = length(t, "hash_table") - 1
     for n in range(view(t, "scalars")[V_OUT]):
-        place = np.int64(keys[n]) & mask
+        place = 2 * np.int64(keys[n]) & mask
         while table[place] != 0:
-            place = (place + 1) & mask
-        table[place] = n + 1
+            place = (place + 2) & mask
+        table[place], table[place + 1] = n + 1, keys[n]
 
 
 @kernel(inner=True)
@@ -126,8 +125,9 @@ def emit(t, own):
     out_corner, out_tight = view(t, "out_corner"), view(t, "out_tight")
     out_bits, bit_words = view(t, "out_bits"), view(t, "bits_words")
     words, base, nv = scalars[WORDS], scalars[BASE], scalars[N_VERTICES]
+    keys, met, table, mask = view(t, "edge_key"), view(t, "met"), view(t, "hash_table"), length(t, "hash_table") - 1
     n, c = scalars[N_OUT], scalars[C_OUT]
-    width = (view(t, "tilt").shape[0] + 7) // 8
+    width = (length(t, "tilt") + 7) // 8
     # Eight bytes of 0 or 1 into the bits of one: the factor carries byte i to bit 56 + i, and no sum carries over.
     for k in range(width):
         out_bits[n * width + k] = (bit_words[k] * np.uint64(0x0102040810204080)) >> np.uint64(56)
@@ -146,6 +146,13 @@ def emit(t, own):
                 facet = counts[64 * w + s] - 1
                 if facet >= 0:
                     out_tight[(c + v) * words + (facet >> 6)] |= np.uint64(1) << np.uint64(facet & 63)
-        out_corner[c + v] = _vertex(t, base + v, key)
+        keys[v] = key
+    # All places are read before the first is waited for: they lie far apart in memory.
+    for v in range(nv):
+        met[v] = table[2 * np.int64(keys[v]) & mask]
+    for v in range(nv):
+        place = 2 * np.int64(keys[v]) & mask
+        known = met[v] != 0 and table[place + 1] == keys[v]
+        out_corner[c + v] = np.int64(met[v]) - 1 if known else _vertex(t, base + v, keys[v])
     scalars[N_OUT] = n + 1
     scalars[C_OUT] = c + nv

@@ -27,7 +27,7 @@ from splinegeo.space.cells import (
     slots_at,
 )
 from splinegeo.space.emit import emit
-from splinegeo.space.memory import view
+from splinegeo.space.memory import length, view
 from splinegeo.space.prune import may_vanish
 from splinegeo.space.rows import sync
 from splinegeo.space.state import (
@@ -59,7 +59,7 @@ def _start(t):
     x, error, tight, ids, slots = view(t, "x"), view(t, "error"), view(t, "tight"), view(t, "id"), view(t, "slots")
     given_x, given_error, given_tight = view(t, "start_x"), view(t, "start_error"), view(t, "start_tight")
     given_slots, stamp, bits = view(t, "start_slots"), view(t, "stamp"), view(t, "bits")
-    d, words, n = scalars[DIM], scalars[WORDS], given_error.shape[0]
+    d, words, n = scalars[DIM], scalars[WORDS], length(t, "start_error")
     for v in range(n):
         for c in range(d):
             x[v * d + c] = given_x[v * d + c]
@@ -68,9 +68,9 @@ def _start(t):
         error[v], ids[v] = given_error[v], -1
     for s in range(64 * words):
         slots[s] = given_slots[s]
-    for k in range(stamp.shape[0]):
+    for k in range(length(t, "stamp")):
         stamp[k] = -1  # nothing that a task leaves behind may be built upon by the next, or decide its order
-    for k in range(bits.shape[0]):
+    for k in range(length(t, "bits")):
         bits[k] = 0
     scalars[SP] = scalars[POOL_TOP] = scalars[POSITION] = scalars[DEPTH] = scalars[BASE] = 0
     scalars[LEVEL] = -1
@@ -85,8 +85,10 @@ def _pop(t):
     scalars[SP] -= 1
     sp, n_slots = scalars[SP], 64 * scalars[WORDS]
     start, nv = nodes[sp, 0], nodes[sp, 1]
+    x, error, tight, ids = view(t, "x"), view(t, "error"), view(t, "tight"), view(t, "id")
+    d, words, top, base = scalars[DIM], scalars[WORDS], 2 * scalars[ROOM] + start, scalars[BASE]
     for v in range(nv):
-        copy_vertex(t, 2 * scalars[ROOM] + start + v, scalars[BASE] + v)
+        copy_vertex(x, error, tight, ids, d, words, top + v, base + v)
     at = slots_at(t)
     for s in range(n_slots):
         slots[at + s] = slots[(2 + sp) * n_slots + s]
@@ -119,7 +121,7 @@ def _split(t, ask, level, hinge, code, depth):
     n = find_edges(t, nv)
     if n < 0 or nv + n > scalars[ROOM]:
         return ROOM_SHORT
-    if start + nv + n > scalars[POOL] or sp == nodes.shape[0]:
+    if start + nv + n > scalars[POOL] or sp == length(t, "nodes"):
         return STACK_SHORT
     # Stay on the side that the rows above reflect; the first splits of a task are fixed.
     side = 1 if view(t, "bits")[hinge] != 0 else -1
@@ -148,10 +150,10 @@ def _is_full(t):
     scalars = view(t, "scalars")
     nv = scalars[N_VERTICES]
     return (
-        scalars[N_OUT] == view(t, "out_counts").shape[0]
-        or scalars[C_OUT] + nv > view(t, "out_corner").shape[0]
-        or scalars[F_OUT] + 64 * scalars[WORDS] > view(t, "out_side").shape[0]
-        or scalars[V_OUT] + nv > view(t, "vertex_error").shape[0]
+        scalars[N_OUT] == length(t, "out_counts")
+        or scalars[C_OUT] + nv > length(t, "out_corner")
+        or scalars[F_OUT] + 64 * scalars[WORDS] > length(t, "out_side")
+        or scalars[V_OUT] + nv > length(t, "vertex_error")
     )
 
 
@@ -174,7 +176,7 @@ def walk(t, ask, code, depth, limit):
     """
     scalars, control, offsets = view(t, "scalars"), view(t, "control"), view(t, "offsets")
     crossing, n_crossing = view(t, "crossing"), view(t, "n_crossing")
-    n_levels = offsets.shape[0] - 2
+    n_levels = length(t, "offsets") - 2
     if scalars[STARTED] == 0:
         _start(t)
     while True:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from splinegeo._jit import kernel
-from splinegeo.space.memory import trailing_zeros, view
+from splinegeo.space.memory import length, trailing_zeros, view
 from splinegeo.space.rows import EPS
 from splinegeo.space.state import DIM, WORDS
 
@@ -22,7 +22,7 @@ def _gather(t, vertex, at):
     """Rows of what is tight at a vertex, scaled to a largest slope of one, with bounds on their entries' errors."""
     tight, slots, matrix, errors = view(t, "tight"), view(t, "slots"), view(t, "matrix"), view(t, "matrix_error")
     rows, row_error, facets = view(t, "rows"), view(t, "row_error"), view(t, "facet_rows")
-    d, words, hinges = view(t, "scalars")[DIM], view(t, "scalars")[WORDS], view(t, "tilt").shape[0]
+    d, words, hinges = view(t, "scalars")[DIM], view(t, "scalars")[WORDS], length(t, "tilt")
     n = 0
     for w in range(words):
         rest = tight[vertex * words + w]
@@ -75,48 +75,89 @@ def _independent(t, n):
 
 
 @kernel(inner=True)
+def _add_row(work, target, source, factor, width):
+    """Add a multiple of one row to another. A vector register holds four entries; rows are filled up to that."""
+    for c in range(0, width, 4):
+        a, b, p, q = work[source + c], work[source + c + 1], work[source + c + 2], work[source + c + 3]
+        e, f, g, h = work[target + c], work[target + c + 1], work[target + c + 2], work[target + c + 3]
+        work[target + c], work[target + c + 1] = e + factor * a, f + factor * b
+        work[target + c + 2], work[target + c + 3] = g + factor * p, h + factor * q
+
+
+@kernel(inner=True)
 def _invert(t):
-    """An approximate inverse of the first d rows, by Gauss and Jordan with pivots; False where there is none."""
-    matrix, work, inverse = view(t, "matrix"), view(t, "work"), view(t, "inverse")
+    """An approximate inverse of the first d rows, by Gauss and Jordan with pivots; False where there is none.
+
+    It takes the place of the matrix column by column.
+    """
+    matrix, inverse, swapped = view(t, "matrix"), view(t, "inverse"), view(t, "swapped")
     d = view(t, "scalars")[DIM]
+    width = (d + 3) & ~3
     for i in range(d):
-        for c in range(d):
-            work[i * d + c] = matrix[i * (d + 1) + c]
-            inverse[i * d + c] = 1.0 if i == c else 0.0
+        for c in range(width):
+            inverse[i * width + c] = matrix[i * (d + 1) + c] if c < d else 0.0
     for k in range(d):
         best = k
         for i in range(k + 1, d):
-            if abs(work[i * d + k]) > abs(work[best * d + k]):
+            if abs(inverse[i * width + k]) > abs(inverse[best * width + k]):
                 best = i
-        pivot = work[best * d + k]
+        swapped[k] = best
+        pivot = inverse[best * width + k]
         if not abs(pivot) > 1e-200:
             return False
-        for c in range(d):
-            work[k * d + c], work[best * d + c] = work[best * d + c], work[k * d + c]
-            inverse[k * d + c], inverse[best * d + c] = inverse[best * d + c], inverse[k * d + c]
-        for c in range(d):
-            work[k * d + c] /= pivot
-            inverse[k * d + c] /= pivot
+        if best != k:
+            for c in range(d):
+                one, other = k * width + c, best * width + c
+                inverse[one], inverse[other] = inverse[other], inverse[one]
+        inverse[k * width + k] = 1.0
+        for c in range(0, width, 4):
+            at = k * width + c
+            a, b, p, q = inverse[at], inverse[at + 1], inverse[at + 2], inverse[at + 3]
+            inverse[at], inverse[at + 1] = a / pivot, b / pivot
+            inverse[at + 2], inverse[at + 3] = p / pivot, q / pivot
         for i in range(d):
-            f = work[i * d + k]
+            f = inverse[i * width + k]
             if i != k and f != 0.0:
-                for c in range(d):
-                    work[i * d + c] -= f * work[k * d + c]
-                    inverse[i * d + c] -= f * inverse[k * d + c]
+                inverse[i * width + k] = 0.0
+                _add_row(inverse, i * width, k * width, -f, width)
+    for k in range(d - 1, -1, -1):
+        other = swapped[k]
+        if other != k:
+            for i in range(d):
+                at = i * width
+                inverse[at + k], inverse[at + other] = inverse[at + other], inverse[at + k]
     return True
 
 
 @kernel(inner=True)
-def _residual(t, x, place, i):
-    """Value of row i at a point, and a bound on its error, that of the row included."""
-    matrix, d = view(t, "matrix"), view(t, "scalars")[DIM]
-    r, size, reach = matrix[i * (d + 1) + d], abs(matrix[i * (d + 1) + d]), 1.0
-    for c in range(d):
-        p = matrix[i * (d + 1) + c] * x[place + c]
-        r += p
-        size += abs(p)
-        reach += abs(x[place + c])
-    return r, 1.01 * ((d + 3) * EPS * size + reach * view(t, "matrix_error")[i]) + 1e-300
+def _distance(t):
+    """A bound on |1 - Y M| for the approximate inverse Y, and M as stored or any within its error."""
+    matrix, inverse, errors, d = view(t, "matrix"), view(t, "inverse"), view(t, "matrix_error"), view(t, "scalars")[DIM]
+    width = (d + 3) & ~3
+    off = 0.0
+    for i in range(d):
+        total, size, doubt = 0.0, 0.0, 0.0
+        # Four columns at once; what is computed for those beyond the last is not used.
+        for c in range(0, d, 4):
+            s0, s1 = (1.0 if i == c else 0.0), (1.0 if i == c + 1 else 0.0)
+            s2, s3 = (1.0 if i == c + 2 else 0.0), (1.0 if i == c + 3 else 0.0)
+            m0 = m1 = m2 = m3 = 0.0
+            for j in range(d):
+                f, at = inverse[i * width + j], j * (d + 1) + c
+                p0, p1, p2, p3 = f * matrix[at], f * matrix[at + 1], f * matrix[at + 2], f * matrix[at + 3]
+                s0, s1, s2, s3 = s0 - p0, s1 - p1, s2 - p2, s3 - p3
+                m0, m1, m2, m3 = m0 + abs(p0), m1 + abs(p1), m2 + abs(p2), m3 + abs(p3)
+            total, size = total + abs(s0), size + m0
+            if c + 1 < d:
+                total, size = total + abs(s1), size + m1
+            if c + 2 < d:
+                total, size = total + abs(s2), size + m2
+            if c + 3 < d:
+                total, size = total + abs(s3), size + m3
+        for j in range(d):
+            doubt += abs(inverse[i * width + j]) * errors[j]
+        off = max(off, 1.01 * (total + (d + 3) * EPS * (1.0 + size) + d * doubt))
+    return off
 
 
 @kernel(inner=True)
@@ -124,41 +165,37 @@ def settle(t, vertex, at):
     """Improve the position of a vertex of the cell whose slots begin at ``at``; a bound on its error, or NOWHERE."""
     x, matrix, inverse, values = view(t, "x"), view(t, "matrix"), view(t, "inverse"), view(t, "step")
     errors, d = view(t, "matrix_error"), view(t, "scalars")[DIM]
-    place = vertex * d
+    place, width = vertex * d, (d + 3) & ~3
     n = _gather(t, vertex, at)
     if n < d or (n > d and not _independent(t, n)) or not _invert(t):
         return NOWHERE
-    off = 0.0
-    for i in range(d):
-        # Row i of 1 - Y M, for M as stored and for any M within its error.
-        total, size, doubt = 0.0, 0.0, 0.0
-        for c in range(d):
-            s, m = (1.0 if i == c else 0.0), 0.0
-            for j in range(d):
-                p = inverse[i * d + j] * matrix[j * (d + 1) + c]
-                s -= p
-                m += abs(p)
-            total += abs(s)
-            size += m
-        for j in range(d):
-            doubt += abs(inverse[i * d + j]) * errors[j]
-        off = max(off, 1.01 * (total + (d + 3) * EPS * (1.0 + size) + d * doubt))
+    off = _distance(t)
     if not off < 0.25:
         return NOWHERE
     for i in range(d):
-        values[i], _ = _residual(t, x, place, i)
+        r = matrix[i * (d + 1) + d]
+        for c in range(d):
+            r += matrix[i * (d + 1) + c] * x[place + c]
+        values[i] = r
+    reach = 1.0
     for c in range(d):
         step = 0.0
         for i in range(d):
-            step += inverse[c * d + i] * values[i]
+            step += inverse[c * width + i] * values[i]
         x[place + c] -= step
-    bound = 0.0
+        reach += abs(x[place + c])
     for i in range(d):
-        r, e = _residual(t, x, place, i)
-        values[i] = abs(r) + e
+        # The value of row i, and a bound on its error, that of the row included.
+        r, size = matrix[i * (d + 1) + d], abs(matrix[i * (d + 1) + d])
+        for c in range(d):
+            p = matrix[i * (d + 1) + c] * x[place + c]
+            r += p
+            size += abs(p)
+        values[i] = abs(r) + (1.01 * ((d + 3) * EPS * size + reach * errors[i]) + 1e-300)
+    bound = 0.0
     for c in range(d):
         total = 0.0
         for i in range(d):
-            total += abs(inverse[c * d + i]) * values[i]
+            total += abs(inverse[c * width + i]) * values[i]
         bound = max(bound, total)
     return 1.01 * bound / (1.0 - off)

@@ -13,9 +13,9 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from splinegeo.partition.memory import Fields, part, viewer
+from splinegeo.partition.memory import Fields, viewer
 
-__all__ = ["FIELDS", "part", "popcount", "trailing_zeros", "view"]
+__all__ = ["FIELDS", "length", "popcount", "trailing_zeros", "view"]
 
 _F, _I, _U, _B = types.float64, types.int64, types.uint64, types.int8
 PLAN: Fields = {
@@ -87,13 +87,15 @@ STATE: Fields = {
     "below": (_I, 1),
     "n_tight": (_I, 1),  # (ROOM,)
     "edge_table": (_I, 1),  # a power of two of places, twice what `_matched_edges` fills: vertex + 1, or 0
-    "edge_key": (_U, 1),
-    "pairs": (_I, 2),  # the edges that are cut: a vertex above and one below
+    "edge_key": (_U, 1),  # its keys; also those of the corners of a region
+    "met": (_U, 1),  # (ROOM,) what the table of vertices has at the key of each corner
+    "pairs": (_I, 1),  # (2 ROOM + 2,) the edges that are cut: a vertex above and one below, by turns
     "slot_hash": (_U, 1),  # (64 W,) of a slot that is tight
     "matrix": (_F, 1),  # (64 W (d + 1),) rows that are tight at a vertex
     "matrix_error": (_F, 1),
     "work": (_F, 1),
-    "inverse": (_F, 1),
+    "inverse": (_F, 1),  # rows of a multiple of four entries
+    "swapped": (_I, 1),  # (d,) the row that took the place of each in the elimination
     "step": (_F, 1),
     "meets": (_U, 1),  # (64 W W,) what is tight wherever a slot is
     "counts": (_I, 1),  # (64 W,) vertices on each slot; then the facet that it is, from 1 on, 0 for none
@@ -110,12 +112,46 @@ OUTPUT: Fields = {
     "out_side": (types.int32, 1),  # (F,) facet of the domain, or -1
     "out_key": (_U, 1),  # (F,) the same on both sides
     "vertex_x": (_F, 1),
-    "vertex_error": (_F, 1),
+    "vertex_error": (_F, 1),  # only its length is used: the room for vertices
     "vertex_key": (_U, 1),
-    "hash_table": (_I, 1),  # a power of two of places: vertex + 1, or 0
+    "hash_table": (_U, 1),  # a power of two of places: vertex + 1, or 0, and the vertex's key
 }
 FIELDS: Fields = {**PLAN, **STATE, **OUTPUT}
-view = viewer(FIELDS)
+_rows = viewer(FIELDS)
+_SLOTS = {name: 2 * k for k, name in enumerate(FIELDS)}
+
+
+def _load(builder: Any, table: Any, slot: int) -> Any:
+    i64 = ir.IntType(64)
+    return builder.load(builder.gep(builder.inttoptr(table, i64.as_pointer()), [ir.Constant(i64, slot)]))
+
+
+@intrinsic(prefer_literal=True)
+def view(typing_context: Any, table: Any, name: Any) -> Any:
+    """``view(table, "name")``: a bare pointer to what is kept under this name; an array where it has columns.
+
+    An index into a pointer is taken as it is, where an array would first ask whether it is negative: an inner loop of
+    a few turns spends half its time on that.
+    """
+    item, columns = FIELDS[name.literal_value]
+    if columns > 1:
+        return _rows._defn(typing_context, table, name)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        address = _load(builder, args[0], _SLOTS[name.literal_value])
+        return builder.inttoptr(address, context.get_data_type(item).as_pointer())
+
+    return types.CPointer(item)(table, name), codegen
+
+
+@intrinsic(prefer_literal=True)
+def length(typing_context: Any, table: Any, name: Any) -> Any:
+    """``length(table, "name")``: how many rows are kept under this name."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return _load(builder, args[0], _SLOTS[name.literal_value] + 1)
+
+    return types.int64(table, name), codegen
 
 
 @intrinsic

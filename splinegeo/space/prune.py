@@ -8,7 +8,7 @@ NeurIPS 2018); that the last one is not zero is read off at the cell's vertices.
 from __future__ import annotations
 
 from splinegeo._jit import kernel
-from splinegeo.space.memory import view
+from splinegeo.space.memory import length, view
 from splinegeo.space.state import BASE, DIM, N_VERTICES
 
 # Far beyond the rounding of any sum of some thousand terms, relative to the sum of their sizes.
@@ -19,7 +19,7 @@ ROUNDING = 1e-11
 def _range(t, coefficients, radius, hinge):
     """The least and the largest value that a function within ``radius`` of an affine one takes on the current cell."""
     scalars, x, error = view(t, "scalars"), view(t, "x"), view(t, "error")
-    d, base, hinges = scalars[DIM], scalars[BASE], view(t, "tilt").shape[0]
+    d, base, hinges = scalars[DIM], scalars[BASE], length(t, "tilt")
     norm = 0.0
     for c in range(d + 1):
         norm += abs(coefficients[c * hinges + hinge])
@@ -37,7 +37,7 @@ def _range(t, coefficients, radius, hinge):
 def _through(t, source, radius, hinge, chord):
     """Send a function through its hinge: its chord is written, the radius around that is returned."""
     slopes, radii = view(t, "slopes"), view(t, "chord_radius")
-    d, hinges = view(t, "scalars")[DIM], view(t, "tilt").shape[0]
+    d, hinges = view(t, "scalars")[DIM], length(t, "tilt")
     low, high = _range(t, source, radius, hinge)
     below, above = slopes[hinge, 0], slopes[hinge, 1]
     bend = 0.0
@@ -63,8 +63,8 @@ def may_vanish(t, level):
     affine, chord, radii = view(t, "relaxed"), view(t, "chord"), view(t, "chord_radius")
     radius = view(t, "values")
     slopes, bits = view(t, "slopes"), view(t, "bits")
-    d, hinges = view(t, "scalars")[DIM], view(t, "tilt").shape[0]
-    last = offsets.shape[0] - 3
+    d, hinges = view(t, "scalars")[DIM], length(t, "tilt")
+    last = length(t, "offsets") - 3
     for j in range(offsets[level]):
         slope = slopes[j, bits[j]]
         for c in range(d + 1):

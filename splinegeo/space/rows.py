@@ -7,7 +7,7 @@ since, whichever costs less.
 from __future__ import annotations
 
 from splinegeo._jit import kernel
-from splinegeo.space.memory import view
+from splinegeo.space.memory import length, view
 from splinegeo.space.state import DIM
 
 EPS = 2.0**-53
@@ -67,7 +67,7 @@ def _afresh(t, level):
     offsets, blocks, sources = view(t, "offsets"), view(t, "block_start"), view(t, "block_source")
     seen_start, seen, bits, slopes = view(t, "block_seen"), view(t, "seen"), view(t, "bits"), view(t, "slopes")
     rows, constant, drift = view(t, "rows"), view(t, "constant"), view(t, "drift")
-    d, hinges = view(t, "scalars")[DIM], drift.shape[0]
+    d, hinges = view(t, "scalars")[DIM], length(t, "drift")
     rounding = _roundings(t, level)
     for i in range(offsets[level], offsets[level + 1]):
         top = 0.0
@@ -89,7 +89,7 @@ def _add(t, level, block, source, factor):
     """Add ``factor`` times what a level takes of one hinge, and to the rows' errors what that brings."""
     offsets, drift = view(t, "offsets"), view(t, "drift")
     rows, weights = view(t, "rows"), view(t, "weights")
-    d, hinges = view(t, "scalars")[DIM], drift.shape[0]
+    d, hinges = view(t, "scalars")[DIM], length(t, "drift")
     lo, n = offsets[level], offsets[level + 1] - offsets[level]
     start = view(t, "block_offset")[block] + (source - offsets[view(t, "block_source")[block]]) * n
     for c in range(d + 1):
@@ -110,7 +110,7 @@ def _bound(t, level):
     rows, drift, slack, steep = view(t, "rows"), view(t, "drift"), view(t, "slack"), view(t, "steep")
     biggest, error, size = view(t, "biggest"), view(t, "row_error"), view(t, "row_size")
     tilt, noise = view(t, "tilt"), view(t, "noise")
-    d, hinges = view(t, "scalars")[DIM], drift.shape[0]
+    d, hinges = view(t, "scalars")[DIM], length(t, "drift")
     reach = 1.0
     for b in range(blocks[level], blocks[level + 1]):
         reach = max(reach, biggest[sources[b]])

@@ -70,13 +70,16 @@ def _add_cells(table: Table, start_slots: Array) -> None:
     table["zeros"] = np.zeros(room * len(table["values"]), np.int8)
     table["above"], table["below"] = np.zeros(room, np.int64), np.zeros(room, np.int64)
     table["n_tight"] = np.zeros(room, np.int64)
-    table["pairs"] = np.zeros((room, 2), np.int64)
+    table["pairs"] = np.zeros(2 * room + 2, np.int64)  # one more is written before it is left out
     places = 1 << (2 * room * dim).bit_length()
     table["edge_table"], table["edge_key"] = np.zeros(places, np.int64), np.zeros(places, np.uint64)
+    table["met"] = np.zeros(room, np.uint64)
     table["meets"] = np.zeros(slots * words, np.uint64)
     table["counts"] = np.zeros(slots, np.int64)
-    table["matrix"], table["work"] = np.zeros(slots * (dim + 1)), np.zeros(slots * dim)
-    table["matrix_error"], table["inverse"], table["step"] = np.zeros(slots), np.zeros(dim * dim), np.zeros(dim)
+    # Four entries at once are read, also at the end of the matrix and of a row of the inverse.
+    table["matrix"], table["work"] = np.zeros(slots * (dim + 1) + 4), np.zeros(slots * dim)
+    table["matrix_error"], table["inverse"], table["step"] = np.zeros(slots), np.zeros(dim * (dim + 3)), np.zeros(dim)
+    table["swapped"] = np.zeros(dim, np.int64)
     table["slot_hash"] = np.zeros(slots, np.uint64)
     table["asked"] = np.zeros(slots, np.int64)
     table["start_slots"] = start_slots
@@ -147,15 +150,15 @@ def add_vertices(table: Table, vertices: int) -> None:
     """Room for so many distinct vertices in all, those found so far kept."""
     s, dim = table["scalars"], int(table["scalars"][DIM])
     n = int(s[V_OUT])
-    width = {"vertex_x": dim, "vertex_error": 1, "vertex_key": 1}
+    width = {"vertex_x": dim, "vertex_key": 1}
     old = {name: table[name][: n * w] for name, w in width.items()} if n else {}
     table["vertex_x"] = np.empty(vertices * dim)
-    table["vertex_error"] = np.empty(vertices)
     table["vertex_key"] = np.empty(vertices, np.uint64)
+    table["vertex_error"] = np.empty(vertices)
     for name, array in old.items():
         table[name][: len(array)] = array
     places = 1 << int(2 * vertices - 1).bit_length()
-    table["hash_table"] = np.zeros(places, np.int64)
+    table["hash_table"] = np.zeros(2 * places, np.uint64)
 
 
 def take_regions(table: Table) -> dict[str, Array]:
@@ -180,7 +183,6 @@ def take_vertices(table: Table) -> dict[str, Array]:
     n = int(s[V_OUT])
     out = {
         "x": table["vertex_x"][: n * dim].reshape(n, dim).copy(),
-        "error": table["vertex_error"][:n].copy(),
         "key_of_vertex": table["vertex_key"][:n].copy(),
     }
     s[V_OUT] = 0

@@ -140,7 +140,7 @@ def unite(found: dict[str, Array], *, complete: bool) -> dict[str, Array]:
     Raises:
         SplineGeoError: the facets of a complete partition do not come in pairs.
     """
-    packed, offsets, facet_offsets = found["packed_patterns"], found["region_offsets"], found["facet_offsets"]
+    packed, offsets = found["packed_patterns"], found["region_offsets"]
     both, sides = found["facet_regions"], found["facet_sides"]
     labels, first_pieces = _labels(packed)
     whole = np.ones(len(first_pieces), bool)
@@ -153,18 +153,20 @@ def unite(found: dict[str, Array], *, complete: bool) -> dict[str, Array]:
     part_of = np.empty(len(found["region_facets"]), np.int32)
     tags, n_facets = np.empty(len(part_of), np.int64), np.zeros(n_regions, np.int64)
     total = _find_facets(
-        *(starts, pieces, labels, len(whole), facet_offsets, found["region_facets"], both, sides),
+        *(starts, pieces, labels, len(whole), found["facet_offsets"], found["region_facets"], both, sides),
         *(part_of, tags, n_facets),
     )
     tags, owners = tags[:total], np.repeat(np.arange(n_regions), n_facets)
-    across = np.maximum(tags - len(whole), -1)  # the side of the domain, -1 inside
-    facets, joined, where = pairs(_keys(np.flatnonzero(whole)[owners], tags), owners, across, complete)
+    across = np.maximum(tags - len(whole), -1).astype(np.int32)  # the side of the domain, -1 inside
+    facet_offsets = np.r_[0, np.cumsum(n_facets)]
+    entries = {"key": _keys(np.flatnonzero(whole)[owners], tags), "side": across}
+    facets, joined, sides = pairs([entries], facet_offsets, complete)
 
     n_vertices, d = found["vertices"].shape
     room, words = int(np.diff(offsets)[pieces].sum()), (int(n_facets.max(initial=1)) + 63) // 64
     corners, on, n_corners = np.empty(room, np.int32), np.empty((room, words), np.uint64), np.zeros(n_regions, np.int64)
     kept = _find_vertices(
-        *(starts, pieces, offsets, found["corner_vertices"], found["corner_facets"], facet_offsets, part_of),
+        *(starts, pieces, offsets, found["corner_vertices"], found["corner_facets"], found["facet_offsets"], part_of),
         *(n_vertices, d, corners, on, n_corners),
     )
     corners = corners[:kept]
@@ -181,10 +183,10 @@ def unite(found: dict[str, Array], *, complete: bool) -> dict[str, Array]:
         "region_offsets": np.r_[0, np.cumsum(n_corners)],
         "corner_vertices": number[corners].astype(np.int32),
         "corner_facets": on[:kept].copy(),
-        "facet_offsets": np.r_[0, np.cumsum(n_facets)],
-        "region_facets": facets.astype(np.int32),
-        "facet_regions": joined.astype(np.int32),
-        "facet_sides": across[where].astype(np.int32),
+        "facet_offsets": facet_offsets,
+        "region_facets": facets,
+        "facet_regions": joined,
+        "facet_sides": sides,
         "facet_breakpoint_offsets": flip_offsets,
         "facet_breakpoints": flips,
         "packed_patterns": patterns,
