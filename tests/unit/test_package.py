@@ -52,7 +52,7 @@ def test_importing_the_package_is_cheap():
 
 
 def test_neither_geometry_nor_files_load_torch_or_matplotlib():
-    code = "import splinegeo as sg; sg.partition; sg.Partition; sg.load; sg.capture; sg.SplineNetwork"
+    code = "import splinegeo as sg; sg.partition; sg.Partition; sg.load; sg.capture; sg.SplineNetwork; sg.data"
     assert not loaded_after(code) & {"torch", "matplotlib", "networkx", "shapely", "onnx"}
 
 
