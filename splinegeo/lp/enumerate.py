@@ -15,11 +15,11 @@ from splinegeo.lp import cells
 from splinegeo.lp.fold import Folder, TooLarge
 from splinegeo.lp.places import Place
 from splinegeo.lp.walk import Batch, Cells
-from splinegeo.networks.graph import Maximum, SplineNetwork
+from splinegeo.networks.graph import SplineNetwork
 from splinegeo.partition import job as jobs
 from splinegeo.partition.budget import Budget, Clock
 from splinegeo.partition.interrupts import first_interrupt_waits
-from splinegeo.partition.lowering import lower
+from splinegeo.partition.lowering import Lowered, lower
 from splinegeo.partition.stopping import GivenUp, gives_up
 from splinegeo.partition.unite import decisive_patterns
 
@@ -46,23 +46,15 @@ def enumerate_regions(
         UnsupportedOperation: so many units may change sides over the domain that memory does not suffice.
     """
     clock = Clock(budget)
-    lowered = lower(network, place.origin, place.basis)
-    try:
-        whole = Cells(Folder(lowered.network), place)
-    except TooLarge as error:
-        raise UnsupportedOperation(
-            "partition: so many units may change sides over the domain that their columns do not fit into 2 GB; "
-            "partition smaller domains, or 2-dimensional slices"
-        ) from error
+    whole, lowered = prepared(network, place)
     job = Job(whole, budget, clock, threads)
     reason = job.run(progress)
     with first_interrupt_waits():
         parts = job.parts()
         bits, points = (np.concatenate([p[name] for p in parts])[: job.cap] for name in ("bits", "points"))
-        packed = _patterns(bits, whole, lowered.breakpoints, lowered.active, network)
-        if any(isinstance(node, Maximum) for node in network.nodes):
+        packed = patterns_of(bits, whole, lowered, network)
+        if lowered.network is not network:
             # Where each maximum has its winner a region is convex: one pattern is one region, in however many pieces.
-            packed = decisive_patterns(network, packed)
             kept = np.sort(np.unique(_as_scalars(packed), return_index=True)[1])
             packed, points = packed[kept], points[kept]
     return Found(packed, place.to_slice(points), reason)
@@ -74,12 +66,28 @@ def _as_scalars(rows: Array) -> Array:
     return rows.view(np.dtype((np.void, rows.shape[1]))).ravel() if rows.shape[1] else np.zeros(len(rows), np.uint8)
 
 
-def _patterns(bits: Array, whole: Cells, breakpoints: Array, won: Array, network: SplineNetwork) -> Array:
+def prepared(network: SplineNetwork, place: Place) -> tuple[Cells, Lowered]:
+    """The network without maxima, and its cells.
+
+    Raises:
+        UnsupportedOperation: so many units may change sides over the domain that memory does not suffice.
+    """
+    lowered = lower(network, place.origin, place.basis)
+    try:
+        return Cells(Folder(lowered.network), place), lowered
+    except TooLarge as error:
+        raise UnsupportedOperation(
+            "partition: so many units may change sides over the domain that their columns do not fit into 2 GB; "
+            "partition smaller domains, or 2-dimensional slices"
+        ) from error
+
+
+def patterns_of(bits: Array, whole: Cells, lowered: Lowered, network: SplineNetwork) -> Array:
     """Packed patterns (N, ceil(B / 8)) over the network's breakpoints from those over the live hinges."""
     live, n = whole.live, network.n_breakpoints
     above = np.zeros(n, np.uint8)
-    above[breakpoints[live.active]] = above[won] = 1
-    where = breakpoints[live.breakpoints]
+    above[lowered.breakpoints[live.active]] = above[lowered.active] = 1
+    where = lowered.breakpoints[live.breakpoints]
     out = np.empty((len(bits), (n + 7) // 8), np.uint8)
     step = max(1, (1 << 26) // max(n, 1))
     for start in range(0, len(bits), step):
@@ -87,7 +95,7 @@ def _patterns(bits: Array, whole: Cells, breakpoints: Array, won: Array, network
         wide = np.repeat(above[None], len(some), 0)
         wide[:, where] = some
         out[start : start + step] = np.packbits(wide, axis=1, bitorder="little")
-    return out
+    return out if lowered.network is network else decisive_patterns(network, out)
 
 
 class Worker:
@@ -135,10 +143,11 @@ class Job(jobs.Job[Batch, Worker]):
     """An enumeration by linear programmes; tasks are the cells after the first few cuts, one each."""
 
     _kernel = cells.look
+    worker: type[Worker] = Worker
 
     def __init__(self, whole: Cells, budget: Budget, clock: Clock, threads: int) -> None:
         control = np.zeros(2, np.int64)
-        workers = [Worker(whole, control) for _ in range(threads)]
+        workers = [self.worker(whole, control) for _ in range(threads)]
         super().__init__(self._cells(whole), workers, control, budget, clock)
 
     def _cells(self, whole: Cells) -> Iterator[Batch]:

@@ -113,6 +113,33 @@ class Judge:
             room = self._room([*signed, last], (rows, errors, scales, state, side == 1, hinge))
             found[side] = cells.YES if room else cells.NO
 
+    def settle_across(self, state: Array, rows: Array, errors: Array, scales: Array, found: Array) -> None:
+        """Replace OPEN in found (N,) by whether there are points across a wall; see `facets.look_across`."""
+        walls = [j for j in range(self.live.n) if abs(state[j]) == 2]
+        exact = {j: self.row(j, state) for j in walls}
+        for wall in np.nonzero(found == cells.OPEN)[0].tolist():
+            self.questions += 1
+            sides = state.copy()
+            sides[wall] *= -1
+            # The wall last, as if it came after all others.
+            order = [*(j for j in walls if j != wall), wall]
+            signed: list[Row] = [[v if sides[j] > 0 else -v for v in exact[j]] for j in order]
+            n = len(order) - 1
+            asked = (rows[order], errors[order], scales[order], sides[order], bool(sides[wall] > 0), n)
+            found[wall] = cells.YES if self._room(signed, asked) else cells.NO
+
+    def across(self, state: Array, wall: int) -> Array:
+        """Sides (N,) of the hinges, above or not, in the region across the facet on a wall."""
+        across = state.copy()
+        across[wall] *= -1
+        facet = [-v if state[wall] > 0 else v for v in self.row(wall, state)]  # positive across
+        for k in range(wall + 1, self.live.n):
+            before = self.row(k, state)
+            if not any(before) or proportional(facet, before):  # it vanishes on the facet
+                beyond = self.row(k, across)
+                across[k] = proportional(facet, beyond) if any(beyond) else -1
+        return across > 0
+
     def point(self, state: Array) -> Array:
         """A point (d,) of a cell that has some, rounded: in a sliver it may lie on a wall."""
         walls = [j for j in range(self.live.n) if abs(state[j]) == 2]

@@ -11,7 +11,6 @@ from splinegeo._errors import InvalidArgument, ShapeMismatch, WrongType
 from splinegeo.balls import L1Ball
 from splinegeo.domains import Box, Polygon, Slice
 from splinegeo.lp.enumerate import enumerate_regions
-from splinegeo.lp.places import Place
 from splinegeo.networks import SplineNetwork, capture
 from splinegeo.partition.budget import Budget
 from splinegeo.partition.enumerate import n_threads
@@ -19,13 +18,13 @@ from splinegeo.partition.regions import frozen
 from splinegeo.polytopes import Polytope
 from splinegeo.space.outline import Domain, Hull, extremes
 from splinegeo.space.problem import Problem
+from splinegeo.space.programmes import place_of
 from splinegeo.space.result import SpacePartition
 from splinegeo.space.walk import walk
 
 if TYPE_CHECKING:
     from torch import nn
 
-PROGRAMMES = 7  # dimensions from which linear programmes are faster than vertices
 LARGEST = 1e30  # coordinates within this bound have volumes in up to nine dimensions
 
 
@@ -67,8 +66,8 @@ def partition(
         raise WrongType(f"partition(progress={progress!r}): True or False is expected")
     count = n_threads(threads)
     with tqdm(unit=" regions", unit_scale=True, disable=not progress, desc="partition") as bar:
-        if domain.dim >= PROGRAMMES and isinstance(domain, (Box, L1Ball)):
-            place = _place(domain, plane)
+        place = place_of(domain, plane)
+        if place is not None:
             found = enumerate_regions(network, place, budget or Budget(), count, bar.update)
             packed, points, geometry, reason = found.packed_patterns, found.points, None, found.reason
         else:
@@ -85,12 +84,6 @@ def partition(
         complete=not reason,
         stop_reason=reason,
     )
-
-
-def _place(domain: Box | L1Ball, plane: Slice) -> Place:
-    if isinstance(domain, L1Ball):
-        return Place.ball(domain.center, domain.radius, domain.frame)
-    return Place.box(domain, plane)
 
 
 def checked_scene(net: Any, domain: Any, plane: Any) -> tuple[SplineNetwork, Slice]:

@@ -11,10 +11,11 @@ from splinegeo.partition.merging import components, same_maps
 from splinegeo.partition.setting import Setting
 
 
-def linear_labels(setting: Setting, packed: Array, facet_regions: Array) -> tuple[Array, int]:
+def linear_labels(setting: Setting, packed: Array, adjacency: Array) -> tuple[Array, int]:
     """The linear region (N,) of each region, numbered in order of appearance, and their number.
 
-    packed (N, .) patterns. Maps are told apart, or found to be the same, as `partition.merging.same_by_graph` does.
+    packed (N, .) patterns, adjacency (M, 2) pairs of regions that share a facet. Maps are told apart, or found to be
+    the same, as `partition.merging.same_by_graph` does.
     """
 
     @lru_cache(maxsize=1024)
@@ -24,5 +25,4 @@ def linear_labels(setting: Setting, packed: Array, facet_regions: Array) -> tupl
     def exact(bits: Array) -> tuple[int, list]:
         return known(np.ascontiguousarray(bits, np.uint8).tobytes())
 
-    inner = facet_regions[facet_regions[:, 1] >= 0]
-    return components(inner[same_maps(setting.network, exact, packed, inner)], len(packed))
+    return components(adjacency[same_maps(setting.network, exact, packed, adjacency)], len(packed))

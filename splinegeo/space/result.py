@@ -24,6 +24,7 @@ from splinegeo.space.geometry import Geometry
 from splinegeo.space.locate import patterns_at
 from splinegeo.space.merging import linear_labels
 from splinegeo.space.outline import Domain, centre_of, extremes
+from splinegeo.space.programmes import adjacency_of
 from splinegeo.space.walk import geometry_of
 
 if TYPE_CHECKING:
@@ -184,6 +185,20 @@ class SpacePartition(Regions):
         lengths = np.array([len(f) for f in found], np.int64)
         return Ragged(np.concatenate([np.zeros(0, np.int32), *found]), np.r_[0, np.cumsum(lengths)])
 
+    @cached_property
+    def adjacency(self) -> Array:
+        """(M', 2) int64 pairs of regions that share a facet, the lower number first, in ascending order.
+
+        Known for balls of any dimension, whose vertices and facets are not.
+
+        Raises:
+            UnsupportedOperation: linear programmes found the regions, and the partition is incomplete.
+        """
+        if self.stored_geometry is None:
+            return frozen(adjacency_of(self))
+        inner = self.facet_regions[self.facet_regions[:, 1] >= 0].astype(np.int64)
+        return frozen(np.unique(np.sort(inner, 1), axis=0))
+
     # -- geometry ------------------------------------------------------------------------------------------------------
 
     @property
@@ -311,7 +326,7 @@ class SpacePartition(Regions):
 
     @cached_property
     def _linear(self) -> tuple[Array, int]:
-        labels, count = linear_labels(self._setting, self.packed_patterns, self.facet_regions)
+        labels, count = linear_labels(self._setting, self.packed_patterns, self.adjacency)
         return frozen(labels), count
 
     def _patterns_at(self, points: Array) -> Array:

@@ -9,6 +9,7 @@ import pytest
 
 import splinegeo as sg
 from splinegeo import space
+from splinegeo.lp.adjacency import neighbouring
 from splinegeo.lp.enumerate import Found, enumerate_regions
 from splinegeo.lp.places import Place
 from splinegeo.networks.graph import SplineNetwork
@@ -101,3 +102,29 @@ def test_balls(family: str) -> None:
     assert isinstance(part, space.SpacePartition)
     assert part.stored_geometry is not None
     assert_same_regions(programmes(net, ball), part)
+
+
+def assert_same_neighbours(net: SplineNetwork, domain: sg.Box | sg.L1Ball, part: space.SpacePartition) -> None:
+    place = (
+        Place.ball(domain.center, domain.radius, domain.frame)
+        if isinstance(domain, sg.L1Ball)
+        else Place.box(domain, sg.Slice.identity(net.n_inputs))
+    )
+    pairs = neighbouring(net, place, part.packed_patterns, 1)
+    assert part.stored_geometry is not None
+    assert np.array_equal(pairs, part.adjacency)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_neighbours(family: str) -> None:
+    net, box = space_network(family, 3, 2), sg.Box([-2] * 3, [2] * 3)
+    assert_same_neighbours(net, box, space.partition(net, box, threads=1))
+    ball = sg.L1Ball([0.0, 0.0, 0.0], 2.0, np.eye(3))
+    assert_same_neighbours(net, ball, sg.partition(net, ball))
+
+
+@pytest.mark.parametrize("family", MAXIMA)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_neighbours_with_maxima(family: str, seed: int) -> None:
+    net, box = maxima_network(family, 3, seed), sg.Box([-2] * 3, [2] * 3)
+    assert_same_neighbours(net, box, space.partition(net, box, threads=1))
