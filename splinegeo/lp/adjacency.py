@@ -30,9 +30,8 @@ def neighbouring(network: SplineNetwork, place: Place, packed: Array, threads: i
     if reason == "interrupted":
         raise KeyboardInterrupt
     parts = job.parts()
-    bits, across = (np.concatenate([p[name] for p in parts]) for name in ("bits", "across"))
-    starts = np.cumsum([0, *(len(p["bits"]) for p in parts)])
-    owner = np.concatenate([p["owner"] + s for p, s in zip(parts, starts, strict=False)])
+    bits, across, counts = (np.concatenate([p[name] for p in parts]) for name in ("bits", "across", "counts"))
+    owner = np.repeat(np.arange(len(bits)), counts)
     number = {row.tobytes(): k for k, row in enumerate(packed)}
     # Pieces that only undecisive comparisons tell apart have the pattern, and so the number, of their region.
     mine, theirs = (patterns_of(rows, whole, lowered, network) for rows in (bits, across))
@@ -65,7 +64,7 @@ class _Worker(Worker):
             states[f] = self.cells.judge.across(batch.state[owner[f]], int(wall[f]))
         return {
             "bits": np.packbits(batch.state > 0, axis=1, bitorder="little"),
-            "owner": owner,
+            "counts": np.bincount(owner, minlength=len(batch)),
             "across": np.packbits(states, axis=1, bitorder="little"),
         }
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import splinegeo as sg
+from benchmarks.nets import make_network
 from splinegeo import space
 from splinegeo.lp.adjacency import neighbouring
 from splinegeo.lp.enumerate import Found, enumerate_regions
@@ -128,3 +129,12 @@ def test_neighbours(family: str) -> None:
 def test_neighbours_with_maxima(family: str, seed: int) -> None:
     net, box = maxima_network(family, 3, seed), sg.Box([-2] * 3, [2] * 3)
     assert_same_neighbours(net, box, space.partition(net, box, threads=1))
+
+
+@pytest.mark.parametrize("widths", [(3, 16, 16, 1), (5, 10, 10, 1)])
+def test_many_regions(widths: tuple[int, ...]) -> None:
+    """More than one batch of cells in a task."""
+    net, box = make_network(widths), sg.Box([-2] * widths[0], [2] * widths[0])
+    part = space.partition(net, box, threads=1)
+    assert_same_regions(programmes(net, box), part)
+    assert_same_neighbours(net, box, part)
