@@ -15,7 +15,6 @@ from splinegeo._jit import kernel
 from splinegeo._types import Array
 from splinegeo.space.memory import popcount, trailing_zeros
 
-
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)  # an odd number of random bits
 
 
