@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def _by_choices(part: space.SpacePartition, dim: int) -> list[tuple[int, ...]]:
 def test_faces_are_what_choices_of_facets_cut_out(widths: tuple[int, ...], biased: bool) -> None:
     """Also where more than d facets meet: without biases, all hyperplanes of the first layer go through the origin."""
     rng = np.random.default_rng(1)
-    weights = [rng.standard_normal((b, a)) for a, b in zip(widths, widths[1:], strict=False)]
+    weights = [rng.standard_normal((b, a)) for a, b in pairwise(widths)]
     biases: list[Array] = [(0.5 if biased else 0.0) * rng.standard_normal(b) for b in widths[1:]]
     d = widths[0]
     part = space.partition(mlp(weights, biases), sg.Box([-2] * d, [2] * d), threads=1)
