@@ -86,4 +86,4 @@ def test_facets_that_do_not_pair_up_are_refused(found: tuple[list[dict[str, Arra
     else:
         first["key"][np.flatnonzero(outer)[1]] = first["key"][np.flatnonzero(outer)[0]]
     with pytest.raises(SplineGeoError, match="do not come in pairs"):
-        link.join(parts, problem, NO_CAP, True)
+        link.join(parts, problem, NO_CAP, fault == "one")  # facets with one side are not what the others are about
