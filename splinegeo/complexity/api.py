@@ -79,7 +79,7 @@ def local_complexity(
     Raises:
         WrongType, InvalidArgument, ShapeMismatch: an argument is not what it should be; P > E.
         NotPiecewiseLinear, UnsupportedOperation, CaptureMismatch: the module cannot be read; see `capture`.
-        UnsupportedOperation: exact counts of networks with max-pooling.
+        UnsupportedOperation: crossing units of networks with max-pooling, whose ties are no unit's sign.
 
     Example:
         >>> import splinegeo as sg

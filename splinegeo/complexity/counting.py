@@ -18,12 +18,13 @@ from splinegeo._types import Array
 from splinegeo.complexity.arguments import Balls
 from splinegeo.complexity.bounds import most_regions
 from splinegeo.complexity.crossing import find_crossing, probe
+from splinegeo.complexity.pooled import Pooled
 from splinegeo.complexity.treesize import estimate
 from splinegeo.lp import cells
 from splinegeo.lp.fold import Folder, TooLarge
 from splinegeo.lp.places import Place
 from splinegeo.lp.walk import Cells, count_regions
-from splinegeo.networks.graph import Knot, SplineNetwork
+from splinegeo.networks.graph import Maximum, SplineNetwork
 from splinegeo.partition.budget import Budget, Clock
 from splinegeo.partition.crew import work_together
 
@@ -54,8 +55,10 @@ class Counter:
     """Counts regions or crossing units in balls of one network."""
 
     def __init__(self, network: SplineNetwork, kind: str, budget: Budget) -> None:
-        self.folder, self.kind, self.budget = Folder(network, budget.memory), kind, budget
-        self.knots = [i for i in network.knots if isinstance(network.nodes[i], Knot)]
+        self.pooled = Pooled(network, kind) if any(isinstance(n, Maximum) for n in network.nodes) else None
+        plain = network if self.pooled is None else self.pooled.lowered.network
+        self.folder, self.kind, self.budget = Folder(plain, budget.memory), kind, budget
+        self.knots = list(network.knots)
         self.layers = tuple(network.nodes[i].name for i in self.knots)
         self._clock = Clock(budget)
         self._stopped = ""
@@ -101,10 +104,15 @@ class Counter:
             return Count.nothing(self.kind, len(self.layers), reason)
         reasons: list[str] = []
 
-        def stop(found: int) -> bool:
-            reasons[:] = [r for r in (self._reason(found),) if r]
+        def stop(found: int, held: int = 0) -> bool:
+            reasons[:] = [r for r in (self._reason(found, held),) if r]
             return bool(reasons)
 
+        if self.pooled is not None:
+            found, complete, layers = self.pooled.count(ball, stop)
+            value = float(found) if complete else math.nan
+            upper = value if complete else self._most(ball, np.arange(ball.live.n))
+            return Count(found, upper, complete, value, (value, value), layers, "" if complete else reasons[0])
         if self.kind == "crossing":
             probe(ball, rng)
             complete = find_crossing(ball, stop)
@@ -134,25 +142,28 @@ class Counter:
         probe(ball, rng)
         settled = not interrupted and find_crossing(ball, lambda cells_so_far: cells_so_far > max(found, 1000))
         may = np.nonzero(ball.seen.all(1))[0] if settled else np.arange(ball.live.n)
-        most = most_regions(np.histogram(may, ball.live.levels)[0].tolist(), ball.live.dim)
-        upper = _rounded_up(most)
+        upper = self._most(ball, may)
         mean, interval = math.nan, (math.nan, math.nan)
         if not interrupted:
             mean, low, high = estimate(ball, rng, lambda: bool(self._stopped))
             interval = (max(low, float(found)), min(high, upper)) if low == low else (math.nan, math.nan)
         return Count(found, upper, False, mean, interval, self._by_layer(ball), reason)
 
+    def _most(self, ball: Cells, may: Array) -> float:
+        """An upper bound on the regions where only the hinges ``may`` change sides."""
+        return _rounded_up(most_regions(np.histogram(may, ball.live.levels)[0].tolist(), ball.live.dim))
+
     def _by_layer(self, ball: Cells) -> Array:
         """(L,) units of which both signs were seen."""
         nodes = ball.live.places[ball.seen.all(1), 0]
         return np.array([int((nodes == i).sum()) for i in self.knots], np.int64)
 
-    def _reason(self, found: int) -> str:
+    def _reason(self, found: int, held: int = 0) -> str:
         if self._stopped:
             return self._stopped
         if self.budget.regions is not None and found > self.budget.regions:
             return f"budget of {self.budget.regions:,} regions in a ball"
-        return self._clock.reason(0)
+        return self._clock.reason(held)
 
 
 def _rounded_up(n: int) -> float:

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from splinegeo._errors import UnsupportedOperation
 from splinegeo._types import Array
 from splinegeo.lp.places import EPS, Place
 from splinegeo.lp.relaxation import Relaxation
@@ -25,7 +24,6 @@ from splinegeo.networks.graph import (
     Input,
     Knot,
     Linear,
-    Maximum,
     Node,
     Select,
     Sparse,
@@ -82,15 +80,9 @@ class TooLarge(Exception):
 
 
 class Folder:
-    """Folds one network over one domain after another, with columns of at most ``memory`` bytes at a time."""
+    """Folds a network without maxima over one domain after another; columns take ``memory`` bytes at a time at most."""
 
     def __init__(self, network: SplineNetwork, memory: int | None = None) -> None:
-        for node in network.nodes:
-            if isinstance(node, Maximum):
-                raise UnsupportedOperation(
-                    f"local_complexity: '{node.name}' takes maxima of several entries (max-pooling, Maxout), which "
-                    f"exact counts in balls do not support; kind='vertices' takes it, or use splinegeo.partition"
-                )
         self.network = network
         self._memory = MEMORY if memory is None else memory
         # Convolutions run through torch, where they set switches that all threads share.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import pickle
 import signal
-import threading
-import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,11 +18,13 @@ from torch.nn import functional as F
 import splinegeo as sg
 from splinegeo._types import Array
 from splinegeo.balls import random_frame
+from splinegeo.complexity.counting import Counter
 from splinegeo.complexity.treesize import estimate, one_run
 from splinegeo.complexity.vertices import vertices_of
 from splinegeo.lp.fold import Folder
 from splinegeo.lp.places import Place
 from splinegeo.lp.walk import Cells, count_regions
+from splinegeo.networks.graph import Input, Linear, Maximum
 from splinegeo.testing import mlp
 from tests.oracles.families import gaussian
 
@@ -242,18 +244,18 @@ def test_a_ball_that_memory_does_not_hold_is_left_out() -> None:
     assert sg.local_complexity(WIDE, CENTRE, 1e-3, 12, "crossing", budget=sg.Budget(memory=20_000)).complete
 
 
-def test_interrupting_keeps_what_there_is() -> None:
+def test_interrupting_keeps_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     z = np.random.default_rng(0).normal(size=(3000, 12))
-    sg.local_complexity(WIDE, z[:2], 0.3, 12)
+    one, started = Counter._one, itertools.count()
 
-    def press() -> None:
-        time.sleep(0.5)
-        os.kill(os.getpid(), signal.SIGINT)
+    def press(self: Counter, *ball: Any) -> Any:
+        if next(started) == 100:  # in the middle of the work, however slow the machine is
+            os.kill(os.getpid(), signal.SIGINT)
+        return one(self, *ball)
 
-    thread = threading.Thread(target=press)
-    thread.start()
-    found = sg.local_complexity(WIDE, z, 0.3, 12)
-    thread.join()
+    with monkeypatch.context() as patch:
+        patch.setattr(Counter, "_one", press)
+        found = sg.local_complexity(WIDE, z, 0.3, 12)
     assert found.stop_reason == "interrupted"
     assert 0 < found.complete.sum() < 3000
     whole = sg.local_complexity(WIDE, z[:20], 0.3, 12)
@@ -302,7 +304,7 @@ def test_arguments_that_cannot_be(arguments: dict, error: type[Exception], messa
 
 def test_networks_that_cannot_be_counted() -> None:
     pooled = nn.Sequential(nn.Unflatten(1, (1, 6)), nn.Conv1d(1, 2, 3), nn.MaxPool1d(2), nn.Flatten())
-    with pytest.raises(sg.UnsupportedOperation, match=r"'2' takes maxima.*kind='vertices'"):
+    with pytest.raises(sg.UnsupportedOperation, match=r"'2' takes maxima.*kind='regions'"):
         sg.local_complexity(pooled, Z, kind="crossing")
     with pytest.raises(sg.NotPiecewiseLinear):
         sg.local_complexity(nn.Sequential(nn.Linear(6, 2), nn.GELU(), nn.Linear(2, 1)), Z)
@@ -314,6 +316,37 @@ def test_networks_that_cannot_be_counted() -> None:
         sg.local_complexity(lambda x: x, Z, kind="vertices")
     with pytest.raises(sg.UnsupportedOperation, match="fails on a batch"):
         sg.local_complexity(nn.Linear(5, 2), Z, kind="vertices")
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3, 5])
+def test_regions_with_maxima(dim: int) -> None:
+    """As many as the partition of the ball has, which is another engine's up to three dimensions."""
+    torch.manual_seed(0)
+    pooled = nn.Sequential(
+        nn.Linear(5, 12), nn.ReLU(), nn.Unflatten(1, (2, 6)), nn.MaxPool1d(2), nn.Flatten(), nn.Linear(6, 4),
+        nn.Unflatten(1, (1, 4)), nn.MaxPool1d(4),
+    ).double()  # fmt: skip
+    z = np.random.default_rng(0).normal(size=(3, 5))
+    found = sg.local_complexity(pooled, z, radius=1.5, dim=dim, kind="regions")
+    assert found.complete.all()
+    parts = [sg.partition(pooled, sg.L1Ball(c, 1.5, found.frame)) for c in z]
+    assert found.values.tolist() == [len(part) for part in parts]
+    for k, part in enumerate(parts):
+        bits = part.patterns
+        differ = bits.any(0) & ~bits.all(0)
+        assert found.per_layer[k].tolist() == [differ[:12].sum(), differ[12:18].sum(), int(differ[18:].any())]
+    budget = sg.local_complexity(pooled, z, radius=1.5, dim=dim, kind="regions", budget=sg.Budget(regions=1))
+    assert (budget.values <= found.values).all()
+    assert (budget.upper >= found.values).all()
+    assert np.isnan(budget.estimate[~budget.complete]).all()
+
+
+def test_an_envelope_is_counted_once_a_winner() -> None:
+    """Five affine functions, of which the first four win somewhere: four regions, however many comparisons."""
+    planes = Linear("planes", 5, (0,), np.vstack([np.eye(2), -np.eye(2), np.zeros(2)]), np.r_[np.zeros(4), -1.0])
+    largest = Maximum("largest", 1, (1,), np.arange(5)[None])
+    net = sg.SplineNetwork((Input("u", 2, ()), planes, largest), 2, (2,), (1,))
+    assert int(sg.local_complexity(net, np.zeros(2), 1.0, frame=np.eye(2), kind="regions")) == 4
 
 
 def test_networks_without_units_have_one_region() -> None:
