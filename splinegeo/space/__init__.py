@@ -6,7 +6,8 @@ known by their vertices and by what is tight there, see `splinegeo.space.cells`.
 
 from splinegeo.polytopes import Polytope
 from splinegeo.space.api import partition
+from splinegeo.space.geometry import Geometry
 from splinegeo.space.result import SpacePartition, SpaceRegion
 from splinegeo.space.surface import Surface, zero_set
 
-__all__ = ["Polytope", "SpacePartition", "SpaceRegion", "Surface", "partition", "zero_set"]
+__all__ = ["Geometry", "Polytope", "SpacePartition", "SpaceRegion", "Surface", "partition", "zero_set"]
