@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from splinegeo._jit import kernel
-from splinegeo.lp.simplex import NOISE, OPTIMAL, POSITIVE, SHRINK, STUCK, _pivot
+from splinegeo.lp.simplex import NOISE, OPTIMAL, POSITIVE, SHRINK, STUCK, _pivot, begin
 
 
 @kernel(inner=True)
@@ -23,29 +23,9 @@ def maximise_bounded(g, c, m, d, reach, table, basis, others, turned, full, enou
     dictionary counts down from the bound, are filled in.
     """
     last = d + 1
-    star = 0
-    for j in range(1, m):
-        if c[j] < c[star]:
-            star = j
+    begin(g, c, m, d, table, basis, others, turned)
     for i in range(d):
-        table[0, i] = g[star, i]
-        others[i] = i
-        turned[i] = 1
         full[i] = 0
-    table[0, d] = -1.0
-    table[0, last] = c[star]
-    others[d] = d + star
-    basis[0] = -1
-    row = 1
-    for j in range(m):
-        if j == star:
-            continue
-        for i in range(d):
-            table[row, i] = g[j, i] - g[star, i]
-        table[row, d] = 1.0
-        table[row, last] = c[j] - c[star]
-        basis[row] = d + j
-        row += 1
     for _ in range(50 + 10 * (m + d)):
         if table[0, last] >= enough:
             return POSITIVE

@@ -31,13 +31,9 @@ POSITIVE, OPTIMAL, STUCK = 1, 0, -1
 
 
 @kernel(inner=True)
-def maximise(g, c, m, d, table, basis, others, turned, enough):
-    """Run the simplex on rows g (m, d), c (m,); POSITIVE, OPTIMAL or STUCK.
-
-    table (m + 1, d + 2), basis (m + 1,), others (d + 1,) and turned (d,), 1 or -1 for each coordinate, are filled in.
-    """
-    last = d + 1
-    star = 0
+def begin(g, c, m, d, table, basis, others, turned):
+    """The dictionary at v = 0, where s is the smallest c: its rows for s and the slacks; how many they are."""
+    last, star = d + 1, 0
     for j in range(1, m):
         if c[j] < c[star]:
             star = j
@@ -59,6 +55,17 @@ def maximise(g, c, m, d, table, basis, others, turned, enough):
         table[row, last] = c[j] - c[star]
         basis[row] = d + j
         row += 1
+    return row
+
+
+@kernel(inner=True)
+def maximise(g, c, m, d, table, basis, others, turned, enough):
+    """Run the simplex on rows g (m, d), c (m,); POSITIVE, OPTIMAL or STUCK.
+
+    table (m + 1, d + 2), basis (m + 1,), others (d + 1,) and turned (d,), 1 or -1 for each coordinate, are filled in.
+    """
+    last = d + 1
+    row = begin(g, c, m, d, table, basis, others, turned)
     for i in range(d):
         table[row, i] = -1.0
     table[row, d] = 0.0

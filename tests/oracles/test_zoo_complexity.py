@@ -49,6 +49,25 @@ def test_a_ball_in_a_plane_through_a_vae(zoo: Any) -> None:
     assert int(sg.local_complexity(net, ball.center, ball.radius, frame=ball.frame)) == part.n_regions
 
 
+def test_a_ball_of_a_vae_as_a_partition(zoo: Any) -> None:
+    """All ten dimensions of the latent space: regions, their maps, and who is whose neighbour."""
+    net = sg.capture(zoo.disvae("mnist"), (10,))
+    ball = sg.L1Ball(encoded_digits(zoo, 1)[0], 0.004)
+    part = sg.partition(net, ball, threads=1)
+    assert part.complete
+    assert len(part) == int(sg.local_complexity(net, ball)) > 10
+    assert (part.locate(part.points) == np.arange(len(part))).all()
+    assert part.n_linear_regions == len(part)
+    a, b = part.affine_maps([0])
+    z = ball.embed(part.points[0])
+    assert np.abs(a[0] @ part.points[0] + b[0] - net(z)).max() < 1e-12
+    # Two regions on either side of a facet agree on it, so their maps differ by a matrix of rank one.
+    p, q = part.adjacency[0]
+    (first, second), _ = part.affine_maps([p, q])
+    sigma = np.linalg.svd(first - second, compute_uv=False)
+    assert sigma[1] < 1e-9 * sigma[0]
+
+
 def test_a_published_classifier_in_its_input_space(zoo: Any) -> None:
     """P = 50 directions of the 784 pixels of a convolutional classifier."""
     net = zoo.mnist_conv_small()
