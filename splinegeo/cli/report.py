@@ -22,6 +22,7 @@ def print_report(part: Partition | SpacePartition, title: str) -> None:
     Where linear programmes found the regions, what vertices and facets are needed for is left out: working them out
     may take far longer than the regions took, and cannot be done for some of them only.
     """
+    sides: Array | None
     if isinstance(part, Partition):
         sides, name, measure = part.edge_regions, "edges", "area"
     else:

@@ -286,6 +286,8 @@ def test_a_count_that_may_take_for_ever_is_announced(caplog: pytest.LogCaptureFi
         ({"threads": 0}, sg.InvalidArgument, r"local_complexity\(threads=0\)"),
         ({"progress": 1}, sg.WrongType, "progress"),
         ({"outputs": None}, sg.WrongType, "outputs"),
+        ({"rows": 0}, sg.InvalidArgument, r"local_complexity\(rows=0\)"),
+        ({"rows": 2.5, "kind": "vertices"}, sg.WrongType, r"local_complexity\(rows=2.5\)"),
         ({"z": np.zeros((2, 5))}, sg.ShapeMismatch, "takes 6 inputs, the latents have 5"),
         ({"z": 1.0}, sg.ShapeMismatch, "single number"),
         ({"z": [[np.inf] * 6]}, sg.InvalidArgument, "finite"),
