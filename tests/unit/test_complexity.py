@@ -268,6 +268,22 @@ def test_a_count_that_may_take_for_ever_is_announced(caplog: pytest.LogCaptureFi
     assert "consider a budget" in caplog.text
 
 
+def test_absolute_values_bend_in_modules_as_in_captured_networks() -> None:
+    class Folded(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.last = torch.nn.Linear(6, 12), torch.nn.Linear(12, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.last(self.first(x).abs())
+
+    torch.manual_seed(0)
+    net = Folded().double()
+    counts = sg.local_complexity(net, Z, 0.5, kind="vertices").values
+    assert (counts == sg.local_complexity(sg.capture(net, (6,)), Z, 0.5, kind="vertices").values).all()
+    assert (counts > 0).any()
+
+
 # -- what is refused ---------------------------------------------------------------------------------------------------
 
 
