@@ -17,22 +17,31 @@ if TYPE_CHECKING:
 
 
 def print_report(part: Partition | SpacePartition, title: str) -> None:
-    """Print counts and the statistics of ψ and ν to standard output."""
+    """Print counts and the statistics of ψ and ν to standard output.
+
+    Where linear programmes found the regions, what vertices and facets are needed for is left out: working them out
+    may take far longer than the regions took, and cannot be done for some of them only.
+    """
+    sides: Array | None
     if isinstance(part, Partition):
         sides, name, measure = part.edge_regions, "edges", "area"
     else:
-        sides, name, measure = part.facet_regions, "facets", "volume"
-    inner = int((sides[:, 1] >= 0).sum())
+        sides, name, measure = None if part.stored_geometry is None else part.facet_regions, "facets", "volume"
     rows = {
         "network": f"R^{part.network.n_inputs} -> R^{part.network.n_outputs}, {part.network.n_units:,} units",
         "domain": f"{part.domain!r}, {measure} {part.domain.volume:.6g}",
         "regions (activation patterns)": f"{part.n_regions:,}",
-        "linear regions (affine maps)": f"{part.n_linear_regions:,}",
-        "vertices": f"{len(part.vertices):,}",
-        name: f"{len(sides):,} ({inner:,} between two regions)",
-        "complete": _complete(part, measure),
     }
-    _print(title, rows, _statistics(part, measure) if part.n_regions else None)
+    if sides is None:
+        rows["vertices, facets, volumes"] = "not worked out"
+        rows["complete"] = "yes" if part.complete else f"NO: {part.stop_reason}"
+    else:
+        inner = int((sides[:, 1] >= 0).sum())
+        rows["linear regions (affine maps)"] = f"{part.n_linear_regions:,}"
+        rows["vertices"] = f"{len(part.vertices):,}"
+        rows[name] = f"{len(sides):,} ({inner:,} between two regions)"
+        rows["complete"] = _complete(part, measure)
+    _print(title, rows, _statistics(part, None if sides is None else measure) if part.n_regions else None)
 
 
 def print_summary(summary: Summary, title: str) -> None:
@@ -78,14 +87,20 @@ def _print(title: str, rows: dict[str, str], statistics: Table | None) -> None:
         console.print(statistics)
 
 
-def _statistics(part: Partition | SpacePartition, measure: str) -> Table:
+def _statistics(part: Partition | SpacePartition, measure: str | None) -> Table:
+    """Statistics over the regions; of volumes and by volume only where there is a ``measure``, the volume's name."""
     table = Table(box=None, pad_edge=False)
     table.add_column("per region")
-    for head in ("min", "median", "max", f"mean by {measure}"):
+    for head in ("min", "median", "max", *([f"mean by {measure}"] if measure else [])):
         table.add_column(head, justify="right")
+    described = (("psi", part.psi), ("nu", part.nu))
+    if measure is None:
+        for name, values in described:
+            table.add_row(name, *_summary(values))
+        return table
     volumes = part.volumes
     share = volumes / volumes.sum()
-    for name, values in (("psi", part.psi), ("nu", part.nu)):
+    for name, values in described:
         table.add_row(name, *_summary(values), f"{float(values @ share):.4f}")
     table.add_row(measure, *(f"{x:.4g}" for x in (volumes.min(), np.median(volumes), volumes.max())), "")
     return table

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm.auto import tqdm
 
-from splinegeo._errors import ShapeMismatch
+from splinegeo._errors import InvalidArgument, ShapeMismatch, WrongType
 from splinegeo._types import Array
 from splinegeo._validate import float_array
 from splinegeo.balls import L1Ball, random_frame
@@ -64,8 +64,13 @@ def complexity(
         raise ShapeMismatch(f"compare.complexity: z must have shape (E,) or (n, E); got {latents.shape}")
     e = latents.shape[1]
     network = net if isinstance(net, SplineNetwork) else capture(net, (e,))
+    radii, sizes = _sequence("radii", radii), (min(20, e),) if dims is None else _sequence("dims", dims)
+    if isinstance(frames, bool) or not isinstance(frames, int | np.integer):
+        raise WrongType(f"compare.complexity(frames={frames!r}): a whole number is expected")
+    if frames < 1:
+        raise InvalidArgument(f"compare.complexity(frames={frames}): at least one frame is needed")
     generator = np.random.default_rng(rng)
-    drawn = {(p, k): random_frame(e, p, generator) for p in dims or (min(20, e),) for k in range(frames)}
+    drawn = {(p, k): random_frame(e, p, generator) for p in sizes for k in range(frames)}
     parts: dict[str, list[Array]] = {name: [] for name in COLUMNS}
     n, stopped = len(latents), ""
     settings = [(p, k, frame, radius) for (p, k), frame in drawn.items() for radius in radii]
@@ -109,3 +114,18 @@ def complexity(
     clock = Clock(budget or Budget())
     witness = find_witness(network, ball, lambda: bool(clock.reason(0)))
     return Comparison(result.what, table, "crossing", "vertices", witness)
+
+
+def _sequence(name: str, values: Any) -> tuple[Any, ...]:
+    """Several values, each of which is checked where it is used.
+
+    Raises:
+        WrongType, InvalidArgument: a single value, or none.
+    """
+    try:
+        several = tuple(values)
+    except TypeError:
+        raise WrongType(f"compare.complexity({name}={values!r}): a sequence is expected; write ({values!r},)") from None
+    if not several:
+        raise InvalidArgument(f"compare.complexity({name}={several!r}): at least one is needed")
+    return several

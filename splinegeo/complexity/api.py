@@ -18,6 +18,7 @@ from splinegeo.complexity.arguments import (
     checked_flag,
     checked_kind,
     checked_network,
+    checked_rows,
     checked_shape,
     checked_threads,
 )
@@ -90,7 +91,7 @@ def local_complexity(
     """
     kind, limits, count = checked_kind(kind), checked_budget(budget), checked_threads(threads)
     outputs, show = checked_flag("outputs", outputs), checked_flag("progress", progress)
-    sample = checked_shape(input_shape)
+    sample, rows = checked_shape(input_shape), checked_rows(rows)
     if isinstance(z, L1Ball):
         if frame is not None or dim is not None:
             raise InvalidArgument("local_complexity: a ball has a frame and a dimension; leave out frame and dim")

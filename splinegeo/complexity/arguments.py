@@ -146,6 +146,19 @@ def checked_flag(name: str, value: Any) -> bool:
     return bool(value)
 
 
+def checked_rows(rows: Any) -> int:
+    """A positive whole number of rows.
+
+    Raises:
+        WrongType, InvalidArgument: it is none.
+    """
+    if isinstance(rows, bool) or not isinstance(rows, int | np.integer):
+        raise WrongType(f"local_complexity(rows={rows!r}): a whole number is expected")
+    if rows < 1:
+        raise InvalidArgument(f"local_complexity(rows={rows}): a forward pass needs at least one row")
+    return int(rows)
+
+
 def checked_shape(shape: Any) -> tuple[int, ...] | None:
     """The shape of one sample, or None.
 

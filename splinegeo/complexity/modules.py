@@ -29,6 +29,7 @@ from splinegeo.networks.running import untouched, working_tensor
 Layer: TypeAlias = tuple[str, torch.Tensor, torch.Tensor]
 
 _ABOUT_ZERO = {
+    "abs",
     "relu",
     "leaky_relu",
     "prelu",

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from splinegeo._errors import InvalidArgument, ShapeMismatch, WrongType
+from splinegeo.balls import L1Ball
 from splinegeo.domains import Box, Polygon, Slice
 from splinegeo.networks import SplineNetwork, capture
 
@@ -61,7 +62,9 @@ def checked_scene(call: str, net: Any, domain: Any, plane: Any) -> tuple[SplineN
         NotPiecewiseLinear, UnsupportedOperation, CaptureMismatch: the module cannot be read; see `capture`.
     """
     if not isinstance(domain, (Box, Polygon)):
-        raise WrongType(f"{call}: the domain is a Box or a Polygon, not {type(domain).__name__}")
+        flat = isinstance(domain, L1Ball) and domain.dim == 2
+        hint = "; of this ball give ball.polygon, and slice=ball.slice" if flat else ""
+        raise WrongType(f"{call}: the domain is a Box or a Polygon, not {type(domain).__name__}{hint}")
     if domain.dim != 2:
         raise ShapeMismatch(f"{call}: the domain is {domain.dim}-dimensional; partitions are of 2-dimensional slices")
     if plane is not None and not isinstance(plane, Slice):

@@ -45,6 +45,7 @@ def geometry_of(part: SpacePartition) -> Geometry:
 
     Raises:
         UnsupportedOperation: the partition is incomplete, or its domain is a ball of many dimensions.
+        KeyboardInterrupt: Ctrl-C; half of the vertices are of no use.
     """
     if not part.complete:
         raise UnsupportedOperation(
@@ -56,7 +57,9 @@ def geometry_of(part: SpacePartition) -> Geometry:
         )
     _log.info("%r: working out vertices and facets, of which there are about 2^%d a region", part, part.dim)
     problem = Problem.of(part.network, part.slice.origin, part.slice.basis, Hull.of_domain(part.domain))
-    packed, geometry, _ = walk(problem, Budget(), n_threads(None), lambda _: None)
+    packed, geometry, reason = walk(problem, Budget(), n_threads(None), lambda _: None)
+    if reason:
+        raise KeyboardInterrupt(f"{part!r}: interrupted while vertices and facets were worked out")
     number = {row.tobytes(): k for k, row in enumerate(packed)}
     order = np.array([number.pop(row.tobytes(), -1) for row in part.packed_patterns], np.int64)
     if number or (order < 0).any():

@@ -169,6 +169,20 @@ def test_a_box_of_any_dimension(capsys, dim):
     assert f"vertices {3**dim:,} " in " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.parametrize(("limit", "said"), [([], "yes"), (["--max-regions", "5"], "NO: budget of 5 regions")])
+def test_what_linear_programmes_found_is_reported_without_vertices(capsys, limit, said):
+    """From seven dimensions on; vertices are not worked out for a report, nor missed where regions are missing."""
+    sg.save_network(octants(7), "net.npz")
+    assert main(["partition", "net.npz", "--box", *["-1"] * 7, *["1"] * 7, "-o", "p.npz", "-q", *limit]) == 0
+    out = capsys.readouterr().out
+    assert re.search(rf"regions \(activation patterns\) +{5 if limit else 128}\n", out)
+    assert re.search(rf"complete +{said}\n", out)
+    assert re.search(r"vertices, facets, volumes +not worked out\n", out)
+    assert re.search(r"\nnu( +\d\.\d{4}){3}\s", out)
+    assert main(["info", "p.npz"]) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == out.splitlines()[1:-1]
+
+
 def test_a_slice_of_three_directions(folder):
     basis = np.eye(5)[:, [4, 0, 2]]
     np.save("o.npy", np.zeros(5))

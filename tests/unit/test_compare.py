@@ -70,6 +70,22 @@ def test_nothing_missed_has_no_witness() -> None:
     assert "2 rows" in repr(found)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"radii": 0.1}, sg.WrongType, r"radii=0.1\): a sequence is expected; write \(0.1,\)"),
+        ({"radii": ()}, sg.InvalidArgument, r"radii=\(\)\): at least one"),
+        ({"dims": 2}, sg.WrongType, r"dims=2\): a sequence"),
+        ({"dims": []}, sg.InvalidArgument, r"dims=\(\)\): at least one"),
+        ({"frames": 0}, sg.InvalidArgument, r"frames=0\): at least one"),
+        ({"frames": 1.0}, sg.WrongType, r"frames=1.0\): a whole number"),
+    ],
+)
+def test_arguments_of_a_comparison_that_cannot_be(arguments: dict, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        sg.compare.complexity(NET, Z[:2], **arguments)
+
+
 def test_maps_at_latents_are_the_derivatives() -> None:
     torch.manual_seed(0)
     module = nn.Sequential(nn.Linear(4, 9), nn.ReLU(), nn.Linear(9, 7), nn.Hardtanh(), nn.Linear(7, 5)).double()

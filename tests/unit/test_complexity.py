@@ -270,6 +270,22 @@ def test_a_count_that_may_take_for_ever_is_announced(caplog: pytest.LogCaptureFi
     assert "consider a budget" in caplog.text
 
 
+def test_absolute_values_bend_in_modules_as_in_captured_networks() -> None:
+    class Folded(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.last = torch.nn.Linear(6, 12), torch.nn.Linear(12, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.last(self.first(x).abs())
+
+    torch.manual_seed(0)
+    net = Folded().double()
+    counts = sg.local_complexity(net, Z, 0.5, kind="vertices").values
+    assert (counts == sg.local_complexity(sg.capture(net, (6,)), Z, 0.5, kind="vertices").values).all()
+    assert (counts > 0).any()
+
+
 # -- what is refused ---------------------------------------------------------------------------------------------------
 
 
@@ -288,6 +304,8 @@ def test_a_count_that_may_take_for_ever_is_announced(caplog: pytest.LogCaptureFi
         ({"threads": 0}, sg.InvalidArgument, r"local_complexity\(threads=0\)"),
         ({"progress": 1}, sg.WrongType, "progress"),
         ({"outputs": None}, sg.WrongType, "outputs"),
+        ({"rows": 0}, sg.InvalidArgument, r"local_complexity\(rows=0\)"),
+        ({"rows": 2.5, "kind": "vertices"}, sg.WrongType, r"local_complexity\(rows=2.5\)"),
         ({"z": np.zeros((2, 5))}, sg.ShapeMismatch, "takes 6 inputs, the latents have 5"),
         ({"z": 1.0}, sg.ShapeMismatch, "single number"),
         ({"z": [[np.inf] * 6]}, sg.InvalidArgument, "finite"),

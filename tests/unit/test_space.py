@@ -260,6 +260,21 @@ def test_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
     assert part.n_regions < 389_434
 
 
+def test_interrupt_of_vertices_after_linear_programmes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while vertices are worked out is Ctrl-C; the next one who asks gets them."""
+    part = sg.partition(make_network((7, 4, 1)), cube(7), threads=1)
+    real = crew.wait
+
+    def wait(*args: object, **kwargs: object) -> object:
+        monkeypatch.setattr(crew, "wait", real)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(crew, "wait", wait)
+    with pytest.raises(KeyboardInterrupt, match="interrupted while vertices"):
+        _ = part.vertices
+    assert len(part.vertices) >= 2**7
+
+
 def test_values(d3: space.SpacePartition, tmp_path: Path) -> None:
     assert repr(d3) == "<SpacePartition 2,438 regions of Box in R^3, d = 3, float64, exact>"
     assert len(d3) == 2_438

@@ -283,6 +283,7 @@ def test_progress_is_on_stderr(capfd: pytest.CaptureFixture[str]) -> None:
     ("arguments", "error", "message"),
     [
         ({"domain": "box"}, sg.WrongType, "stream: the domain is a Box or a Polygon, not str"),
+        ({"domain": sg.L1Ball([0, 0], 1)}, sg.WrongType, r"not L1Ball; .* ball.polygon, and slice=ball.slice"),
         ({"domain": sg.Box([0, 0, 0], [1, 1, 1])}, sg.ShapeMismatch, "stream: the domain is 3-dimensional"),
         ({"domain": sg.Box([0, 0], [1e200, 1])}, sg.InvalidArgument, "rescale the slice"),
         ({"slice": 3}, sg.WrongType, "slice is a Slice or None, not int"),
