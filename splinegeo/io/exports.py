@@ -64,17 +64,25 @@ def space_to_networkx(part: SpacePartition) -> networkx.Graph:
 
     Nodes are the indices of the regions, with ``psi``, ``nu``, ``volume`` and ``interior_point``. Edges carry ``facet``
     (the index among the partition's facets), ``breakpoints`` (pattern bits that differ) and ``units`` (their names).
+    Where linear programmes found the regions there is neither ``volume`` nor ``facet``.
 
     Raises:
         ImportError: networkx is not installed.
+        UnsupportedOperation: linear programmes found the regions, and the partition is incomplete.
     """
-    graph = _nodes(part)
+    graph = _nodes(part, volumes=part.stored_geometry is not None)
+    if part.stored_geometry is None:
+        for p, q in part.adjacency.tolist():
+            differ = part.packed_patterns[p] ^ part.packed_patterns[q]
+            bits = np.flatnonzero(np.unpackbits(differ, count=part.network.n_breakpoints, bitorder="little"))
+            graph.add_edge(p, q, **_names(part.network, bits))
+        return graph
     for facet in np.flatnonzero(part.facet_regions[:, 1] >= 0).tolist():
         graph.add_edge(*part.facet_regions[facet].tolist(), facet=facet, **_names(part.network, part.facets[facet]))
     return graph
 
 
-def _nodes(part: Partition | SpacePartition) -> networkx.Graph:
+def _nodes(part: Partition | SpacePartition, *, volumes: bool = True) -> networkx.Graph:
     """A graph of the regions, as yet without edges."""
     try:
         import networkx
@@ -82,9 +90,12 @@ def _nodes(part: Partition | SpacePartition) -> networkx.Graph:
         raise ImportError("to_networkx needs networkx: pip install 'splinegeo[networkx]'") from error
 
     graph = networkx.Graph()
-    columns = zip(part.psi.tolist(), part.nu.tolist(), part.volumes.tolist(), part.interior_points, strict=True)
-    for region, (psi, nu, volume, point) in enumerate(columns):
-        graph.add_node(region, psi=psi, nu=nu, volume=volume, interior_point=point)
+    for region, (psi, nu, point) in enumerate(
+        zip(part.psi.tolist(), part.nu.tolist(), part.interior_points, strict=True)
+    ):
+        graph.add_node(region, psi=psi, nu=nu, interior_point=point)
+    if volumes:
+        networkx.set_node_attributes(graph, dict(enumerate(part.volumes.tolist())), "volume")
     return graph
 
 

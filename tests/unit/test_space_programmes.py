@@ -74,6 +74,17 @@ def test_vertices_and_facets_come_when_asked_for(seven: space.SpacePartition) ->
     assert seven[3].volume == seven.volumes[3]
 
 
+def test_networkx() -> None:
+    networkx = pytest.importorskip("networkx")
+    part = sg.partition(make_network((20, 16, 8, 2)), sg.L1Ball(np.ones(20), 0.3, dim=12))
+    graph = part.to_networkx()
+    assert graph.number_of_nodes() == len(part) > 10
+    assert graph.number_of_edges() == len(part.adjacency)
+    assert networkx.is_connected(graph)
+    p, q = part.adjacency[0].tolist()
+    assert graph.edges[p, q]["breakpoints"] == tuple(np.flatnonzero(part.patterns[p] != part.patterns[q]).tolist())
+
+
 def test_values(seven: space.SpacePartition, tmp_path: Path) -> None:
     assert pickle.loads(pickle.dumps(seven)) == seven
     seven.save(tmp_path / "part.npz")
