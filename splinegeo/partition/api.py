@@ -54,7 +54,7 @@ def partition(
 @overload
 def partition(
     net: nn.Module | SplineNetwork,
-    domain: Box | Polygon | Polytope,
+    domain: Box | Polygon | Polytope | L1Ball,
     slice: Slice | None = None,
     *,
     budget: Budget | None = None,
@@ -76,15 +76,16 @@ def partition(
 ) -> Partition | Any:
     """Enumerate the regions of a network over a domain, exactly.
 
-    Domains in the plane give a `Partition`. Boxes of another dimension and polytopes give a `SpacePartition`, which has
-    the same names as far as they make sense there; see `splinegeo.space.partition`. Type checkers cannot see how many
+    Domains in the plane give a `Partition`. Boxes and ℓ1 balls of another dimension and polytopes give a
+    `SpacePartition`, which has the same names as far as they make sense there; see `splinegeo.space.partition`. Type checkers cannot see how many
     dimensions a box has: to them its partition is a `Partition`, of which they let pass whatever it is given to. Where
     it is none, `splinegeo.space.partition` says what it is.
 
     Args:
         net: a module (see `capture` for what can be read) or a captured network, R^E -> R^D.
         domain: the set of slice coordinates to look at.
-        slice: the plane z = origin + basis @ u in latent space. May be left out where the domain lies in latent space.
+        slice: the plane z = origin + basis @ u in latent space. May be left out where the domain lies in latent space;
+            an `L1Ball` has its own.
         budget: limits on regions, seconds and memory. When one is reached, or on Ctrl-C, the result holds what was
             found, with ``complete=False``.
         threads: number of threads, all cores by default. The result does not depend on it.

@@ -1,7 +1,9 @@
-"""Partitions in any dimension: boxes and polytopes in slices of d dimensions.
+"""Partitions in any dimension: boxes, polytopes and ℓ1 balls in slices of d dimensions.
 
-The engine for planes (`splinegeo.partition`) has edges in order and lines that meet in pairs to rely on; here cells are
-known by their vertices and by what is tight there, see `splinegeo.space.cells`.
+The engine for planes (`splinegeo.partition`) has edges in order and lines that meet in pairs to rely on; here cells
+are known by their vertices and by what is tight there, see `splinegeo.space.cells`. From seven dimensions on boxes
+and balls go to the engine of linear programmes (`splinegeo.lp`), which lists no vertices;
+`splinegeo.space.programmes` is where the two meet.
 """
 
 from splinegeo.polytopes import Polytope
