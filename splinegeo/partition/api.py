@@ -77,9 +77,9 @@ def partition(
     """Enumerate the regions of a network over a domain, exactly.
 
     Domains in the plane give a `Partition`. Boxes and ℓ1 balls of another dimension and polytopes give a
-    `SpacePartition`, which has the same names as far as they make sense there; see `splinegeo.space.partition`. Type checkers cannot see how many
-    dimensions a box has: to them its partition is a `Partition`, of which they let pass whatever it is given to. Where
-    it is none, `splinegeo.space.partition` says what it is.
+    `SpacePartition`, which has the same names as far as they make sense there; see `splinegeo.space.partition`. Type
+    checkers cannot see how many dimensions a box has: to them its partition is a `Partition`, of which they let pass
+    whatever it is given to. Where it is none, `splinegeo.space.partition` says what it is.
 
     Args:
         net: a module (see `capture` for what can be read) or a captured network, R^E -> R^D.
