@@ -132,7 +132,7 @@ def _reduced(t, n_atoms, place, ties):
 @kernel(inner=True)
 def _gather_ties(t, level, at, vertex):
     """The sums that are tight at a vertex, in echelon form behind the first atoms; their number."""
-    offsets, atoms, pivots, twin = view(t, "offsets"), view(t, "atoms"), view(t, "pivots"), view(t, "twin")
+    offsets, pivots, atoms = view(t, "offsets"), view(t, "pivots"), view(t, "atoms")
     tight, slots, words = view(t, "tight"), view(t, "slots"), view(t, "scalars")[WORDS]
     hinges, n_atoms, ties = length(t, "tilt"), offsets[level], 0
     for w in range(words):
