@@ -68,10 +68,13 @@ def float_bits(network: SplineNetwork, origin: Array, basis: Array, points: Arra
     if np.array_equal(basis, np.eye(len(basis))) and not origin.any():
         error[:] = 0
     values: list[tuple[Array, Array]] = []
+    # What is zero all around a point, and therefore ties with others like it: units that are off.
+    off: list[Array] = []
     bits: list[Array] = [np.zeros((len(points), 0), np.uint8)]
     sure = np.ones(len(points), bool)
     for node in network.nodes:
         x = [values[k] for k in node.inputs]
+        out_off = np.zeros((len(points), node.size), bool)
         match node:
             case Input():
                 out = (z, error)
@@ -98,12 +101,16 @@ def float_bits(network: SplineNetwork, origin: Array, basis: Array, points: Arra
                     np.concatenate([v for v, _ in x], 1)[:, node.index],
                     np.concatenate([e for _, e in x], 1)[:, node.index],
                 )
+                out_off = np.concatenate([off[k] for k in node.inputs], 1)[:, node.index]
             case Maximum():
                 v, e = (y[:, node.groups] for y in x[0])
                 best = v.argmax(2)[:, :, None]
                 top, doubt = (np.take_along_axis(y, best, 2) for y in (v, e))
                 # Entries that are the same value of the node before tie for good, and their comparison's bit is 0.
                 same = node.groups == np.take_along_axis(np.broadcast_to(node.groups, v.shape), best, 2)
+                lying = off[node.inputs[0]][:, node.groups]
+                out_off = np.take_along_axis(lying, best, 2)[:, :, 0]
+                same |= lying & out_off[:, :, None]
                 sure &= ((top - v > 1.01 * (e + doubt)) | same).all((1, 2)) & np.isfinite(v).all((1, 2))
                 bits.append(canonical_bits(node, x[0][0]).reshape(len(points), -1))
                 out = top[:, :, 0], e.max(2)
@@ -118,10 +125,13 @@ def float_bits(network: SplineNetwork, origin: Array, basis: Array, points: Arra
                 near = np.abs(node.breakpoints).max(1, initial=0.0)
                 y = apply_knot(node, v)
                 size = np.abs(y) + np.abs(node.value) + steep * (np.abs(v) + near)
-                out = y, (steep * e + (2 * node.slopes.shape[1] + 4) * EPS * size) * 1.01
+                if node.breakpoints.shape[1]:
+                    out_off = (gap < -bound)[:, :, 0] & (node.slopes[:, 0] == 0) & (node.value == 0)
+                out = y, np.where(out_off, 0.0, (steep * e + (2 * node.slopes.shape[1] + 4) * EPS * size) * 1.01)
             case _:
                 raise AssertionError(f"no forward pass through {type(node).__name__}")
         values.append(out)
+        off.append(out_off)
     return np.concatenate(bits, 1), sure
 
 

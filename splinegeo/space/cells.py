@@ -19,6 +19,7 @@ from splinegeo.partition.callback import call
 from splinegeo.space.meets import settle
 from splinegeo.space.memory import length, popcount, view
 from splinegeo.space.state import BASE, DIM, EMPTY, N_VERTICES, ROOM, SP, WORDS
+from splinegeo.space.ties import must_vanish
 
 DONE, FULL, ROOM_SHORT, STACK_SHORT, WORDS_SHORT, STOPPED, ERROR = range(7)
 SIGNS, POINT = range(2)  # what the judge is asked for
@@ -92,7 +93,7 @@ def open_level(t, ask, level):
     values, up, down = view(t, "values"), view(t, "up"), view(t, "down")
     zeros, has_zero, answer = view(t, "zeros"), view(t, "has_zero"), view(t, "answer_signs")
     d, words, base, nv = scalars[DIM], scalars[WORDS], scalars[BASE], scalars[N_VERTICES]
-    hinges = length(t, "tilt")
+    hinges, at = length(t, "tilt"), slots_at(t)
     lo, n = offsets[level], offsets[level + 1] - offsets[level]
     for i in range(n):
         up[i] = down[i] = has_zero[i] = 0
@@ -113,12 +114,22 @@ def open_level(t, ask, level):
             down[i] |= below
             doubtful |= np.int8(1) - (above | below)
         if doubtful != 0:
-            if ask_vertex(t, ask, base + v, SIGNS, level) < 0:
-                return ERROR
             if not any_zero:
                 any_zero = True
                 for k in range(nv * n):
                     zeros[k] = 0
+            ties, doubtful = -1, np.int8(0)
+            for i in range(n):
+                b = tilt[lo + i] * e + noise[lo + i]
+                if not (values[i] > b or values[i] < -b):
+                    vanishes, ties = must_vanish(t, level, lo + i, at, base + v, ties)
+                    zeros[v * n + i] = vanishes
+                    has_zero[i] |= np.int8(vanishes)
+                    doubtful |= np.int8(not vanishes)
+            if doubtful == 0:
+                continue
+            if ask_vertex(t, ask, base + v, SIGNS, level) < 0:
+                return ERROR
             for i in range(n):
                 # Signs beyond the bound agree with the exact ones, so all of those may be used.
                 up[i] |= np.int8(answer[i] > 0)
@@ -143,7 +154,7 @@ def open_level(t, ask, level):
             set_side(t, lo + i, 1 if up[i] != 0 else -1 if down[i] != 0 else 0)
         if has_zero[i] != 0 and up[i] != down[i]:
             s = empty_slot(t)
-            slots[slots_at(t) + s] = lo + i
+            slots[at + s] = lo + i
             for v in range(nv):
                 if zeros[v * n + i] != 0:
                     tight[(base + v) * words + (s >> 6)] |= np.uint64(1) << np.uint64(s & 63)
@@ -163,7 +174,7 @@ def classify(t, ask, level, hinge):
     x, error, tight, slots = view(t, "x"), view(t, "error"), view(t, "tight"), view(t, "slots")
     value, doubt, sign, answer = view(t, "value"), view(t, "doubt"), view(t, "sign"), view(t, "answer_signs")
     d, words, base, nv = scalars[DIM], scalars[WORDS], scalars[BASE], scalars[N_VERTICES]
-    hinges, first = length(t, "tilt"), view(t, "offsets")[level]
+    hinges, first, at = length(t, "tilt"), view(t, "offsets")[level], slots_at(t)
     above = below = touching = False
     steep, least, constant = tilt[hinge], noise[hinge], rows[d * hinges + hinge]
     doubtful = 0
@@ -182,9 +193,11 @@ def classify(t, ask, level, hinge):
         doubtful += not (up or down)
     for v in range(nv if doubtful > 0 else 0):
         if sign[v] == 0:
-            if ask_vertex(t, ask, base + v, SIGNS, level) < 0:
-                return -3
-            s = answer[hinge - first]
+            s = np.int8(0)
+            if not must_vanish(t, level, hinge, at, base + v, -1)[0]:
+                if ask_vertex(t, ask, base + v, SIGNS, level) < 0:
+                    return -3
+                s = answer[hinge - first]
             sign[v] = s
             above |= s > 0
             below |= s < 0
@@ -195,7 +208,7 @@ def classify(t, ask, level, hinge):
         slot = empty_slot(t)
         if slot < 0:
             return -2
-        slots[slots_at(t) + slot] = hinge
+        slots[at + slot] = hinge
         for v in range(nv):
             if sign[v] == 0:
                 tight[(base + v) * words + (slot >> 6)] |= np.uint64(1) << np.uint64(slot & 63)

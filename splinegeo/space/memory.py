@@ -74,6 +74,9 @@ STATE: Fields = {
     "relaxed": (_F, 1),
     "chord": (_F, 1),
     "chord_radius": (_F, 1),
+    # What a row and those tight at a vertex are sums of, see `ties`.
+    "atoms": (_F, 1),  # (17 H,)
+    "pivots": (_I, 1),  # (16,) an atom of each of the latter that those behind it do not have
     # Scratch.
     "value": (_F, 1),
     "values": (_F, 1),

@@ -11,6 +11,7 @@ from splinegeo.partition.memory import Table
 DIM, WORDS, ROOM, POOL, BASE, SP, POOL_TOP, LEVEL, POSITION, N_VERTICES, DEPTH, HAVE, STARTED = range(13)
 N_OUT, C_OUT, F_OUT, V_OUT, ZEROS_ONLY = range(13, 18)
 EMPTY = -(1 << 40)  # a slot that stands for nothing
+MOST_TIES = 16  # sums of hinges tight at a vertex that are compared with another one
 
 
 def add_state(table: Table, dim: int, words: int, zeros_only: bool) -> None:
@@ -41,6 +42,8 @@ def add_state(table: Table, dim: int, words: int, zeros_only: bool) -> None:
         "relaxed": np.zeros((dim + 1) * hinges),
         "chord": np.zeros((dim + 1) * hinges),
         "chord_radius": np.zeros(hinges),
+        "atoms": np.zeros((1 + MOST_TIES) * hinges),
+        "pivots": np.zeros(MOST_TIES, np.int64),
         "nodes": np.zeros((64, 8), np.int64),
         "values": np.zeros(wide),
         "up": np.zeros(wide, np.int8),
