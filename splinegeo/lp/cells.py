@@ -28,12 +28,29 @@ YES, NO, OPEN = 1, 0, -1
 
 @kernel()
 def fill_rows(
-    first, last, constant, hinges, slopes, error, state, block, old, old_error, old_scale, rows, errors, scales, outer
+    first,
+    last,
+    constant,
+    hinges,
+    slopes,
+    error,
+    state,
+    block,
+    old,
+    old_error,
+    old_scale,
+    old_copy,
+    rows,
+    errors,
+    scales,
+    copies,
+    outer,
 ):
     """Rows of hinges first ... last - 1 for each of n cells, those of lower levels copied from the cell's old block.
 
     rows (n, N, d + 1), errors (n, N); a row is what `Live` has, in terms of (v, 1). scales (n, N) are powers of two
-    that bring rows to a largest entry of 1 or less, and above 1/2 unless it is tiny.
+    that bring rows to a largest entry of 1 or less, and above 1/2 unless it is tiny. copies (n, N) says which hinge's
+    row a row is a multiple of, exactly: 1 + its number, negative for a negative multiple, 0 for none.
     """
     width = constant.shape[1]
     d = width - 1
@@ -42,6 +59,7 @@ def fill_rows(
         for j in range(first):
             errors[i, j] = old_error[b, j]
             scales[i, j] = old_scale[b, j]
+            copies[i, j] = old_copy[b, j]
             for x in range(width):
                 rows[i, j, x] = old[b, j, x]
         for k in range(first, last):
@@ -50,10 +68,13 @@ def fill_rows(
                 row[x] = constant[k, x]
             size = steepness(row, d, outer) + abs(row[d])
             doubt = error[k]
+            plain, terms, only = doubt == 0.0 and size == 0.0, 0, 0
             for j in range(first):
                 factor = hinges[k, j] * slopes[j, 1 if state[i, j] > 0 else 0]
                 if factor == 0.0:
                     continue
+                terms += 1
+                only = j + 1 if factor > 0.0 else -j - 1
                 lower = rows[i, j]
                 for x in range(width):
                     row[x] += factor * lower[x]
@@ -62,6 +83,7 @@ def fill_rows(
             if size > 0.0:
                 doubt = (doubt + (first + 4) * EPS * size) * (1.0 + (2 * first + 8) * EPS) + 1e-300
             errors[i, k] = doubt
+            copies[i, k] = only if plain and terms == 1 else 0
             largest = 0.0
             for x in range(width):
                 largest = max(largest, abs(row[x]))
@@ -79,7 +101,7 @@ def _gather(row, doubt, scale, g, c, error, j):
 
 
 @kernel()
-def look(k, rows, errors, scales, block, state, witness, found, points, inner, outer):
+def look(k, rows, errors, scales, copies, block, state, witness, found, points, inner, outer):
     """On which sides of hinge k each of n cells has points: found (n, 2), below and above, YES, NO or OPEN.
 
     witness (n, d) is a point of each cell, or NaN where none is known; points (n, 2, d) are those of the two sides.
@@ -100,6 +122,14 @@ def look(k, rows, errors, scales, block, state, witness, found, points, inner, o
         points[i] = np.nan
         if tolerance == 0.0:  # zero, exactly
             continue
+        copy = copies[block[i], k]
+        if copy != 0:
+            sign = state[i, abs(copy) - 1]
+            if sign > 0 or sign == -2:  # of -1 it may be that the row is zero
+                side = 1 if (sign > 0) == (copy > 0) else 0
+                found[i, side] = YES
+                points[i, side] = witness[i]
+                continue
         if constant - steepest > tolerance or constant + steepest < -tolerance:
             side = 1 if constant > 0 else 0
             found[i, side] = YES

@@ -75,6 +75,16 @@ class _Columns:
         return _Columns(self.affine[:, units], self.hinges[:, units], self.error[units])
 
 
+def _unrounded(total: Array, part: Array, scale: Array) -> Array:
+    """Whether (n,) adding columns (m, n) that were scaled rounds nothing: powers of two, and sums that are exact."""
+    power = (np.frexp(np.abs(scale))[0] == 0.5) | (scale == 0)
+    whole = total + part
+    back = whole - total
+    lost = (total - (whole - back)) + (part - back)  # the rounding error of a sum is itself a float (Knuth's two-sum)
+    small = (part != 0) & (np.abs(part) < 1e-290)
+    return power & ~((lost != 0) | small).any(0)
+
+
 class TooLarge(Exception):
     """The columns of a fold would take more memory than allowed."""
 
@@ -159,16 +169,21 @@ class _Run:
                 error += 2 * EPS * np.abs(bias) + np.where(touched > 0, 1e-300, 0.0)
                 return _Columns(out[: self.dim + 1], out[self.dim + 1 :], error)
             case Combine():
-                affine, hinges = np.zeros((self.dim + 1, node.size)), np.zeros((width, node.size))
-                error, size = np.zeros(node.size), np.abs(node.bias)
+                columns = np.zeros((self.dim + 1 + width, node.size))
+                columns[self.dim] = node.bias
+                error, size, exact = np.zeros(node.size), np.abs(node.bias), np.ones(node.size, bool)
                 for s, e in zip(node.scales, x, strict=True):
-                    affine += s * e.affine
-                    hinges[: len(e.hinges)] += s * e.hinges
+                    part = np.zeros_like(columns)
+                    part[: self.dim + 1 + len(e.hinges)] = s * np.concatenate([e.affine, e.hinges])
+                    exact &= _unrounded(columns, part, s)
+                    columns = columns + part
                     error += np.abs(s) * e.error
                     size = size + np.abs(s) * self._size(e)
-                affine[-1] += node.bias
-                error = error * (1 + 8 * EPS) + 1.01 * (len(x) + 4) * EPS * size + np.where(size > 0, 1e-300, 0.0)
-                return _Columns(affine, hinges, error)
+                error = error * (1 + 8 * EPS)
+                # Entries that tie where both are zero, as behind a ReLU, are no matter for exact arithmetic.
+                rounding = 1.01 * (len(x) + 4) * EPS * size + np.where(size > 0, 1e-300, 0.0)
+                error += np.where(exact, 0.0, rounding)
+                return _Columns(columns[: self.dim + 1], columns[self.dim + 1 :], error)
             case Select():
                 hinges = np.concatenate([np.pad(e.hinges, ((0, width - len(e.hinges)), (0, 0))) for e in x], 1)[
                     :, node.index

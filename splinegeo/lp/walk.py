@@ -26,6 +26,7 @@ class Batch:
     rows: Array  # (B, N, d + 1) of lower levels and of the level that hinge k - 1 is on
     errors: Array  # (B, N)
     scales: Array  # (B, N)
+    copies: Array  # (B, N)
     block: Array  # (n,) which of the rows a cell has
     state: Array  # (n, N), see `splinegeo.lp.cells`
     witness: Array  # (n, d) a point of each cell, or NaN
@@ -65,6 +66,7 @@ class Cells:
             np.zeros((1, n, d + 1)),
             np.zeros((1, n)),
             np.ones((1, n)),
+            np.zeros((1, n), np.int64),
             np.zeros(1, np.int64),
             np.zeros((1, n), np.int8),
             np.zeros((1, d)),
@@ -78,6 +80,7 @@ class Cells:
             return batch
         n, d = live.n, live.dim
         rows, errors, scales = np.zeros((len(batch), n, d + 1)), np.zeros((len(batch), n)), np.ones((len(batch), n))
+        copies = np.zeros((len(batch), n), np.int64)
         cells.fill_rows(
             batch.k,
             int(live.levels[level + 1]),
@@ -90,21 +93,21 @@ class Cells:
             batch.rows,
             batch.errors,
             batch.scales,
+            batch.copies,
             rows,
             errors,
             scales,
+            copies,
             self.place.outer,
         )
-        return replace(batch, rows=rows, errors=errors, scales=scales, block=np.arange(len(batch)))
+        return replace(batch, rows=rows, errors=errors, scales=scales, copies=copies, block=np.arange(len(batch)))
 
     def look(self, batch: Batch, k: int) -> tuple[Array, Array]:
         """On which sides of hinge k each cell has points: found (n, 2), YES or NO, and points (n, 2, d) or NaN."""
         n, d = batch.witness.shape
         found, points = np.empty((n, 2), np.int8), np.empty((n, 2, d))
-        sizes = self.place.inner, self.place.outer
-        cells.look(
-            k, batch.rows, batch.errors, batch.scales, batch.block, batch.state, batch.witness, found, points, *sizes
-        )
+        rows = batch.rows, batch.errors, batch.scales, batch.copies, batch.block
+        cells.look(k, *rows, batch.state, batch.witness, found, points, self.place.inner, self.place.outer)
         for i in np.nonzero((found == cells.OPEN).any(1))[0]:
             b = batch.block[i]
             self.judge.settle(k, batch.state[i], batch.rows[b], batch.errors[b], batch.scales[b], found[i])

@@ -11,11 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import splinegeo as sg
 from benchmarks.nets import make_network
 from splinegeo import space
 from splinegeo.lp import enumerate as programmes
+from splinegeo.lp import fold
+from splinegeo.lp.judge import Judge
 from splinegeo.space.programmes import DIMENSIONS
 from splinegeo.testing import mlp
 
@@ -177,3 +180,27 @@ def test_dead_neurons_and_no_neurons() -> None:
         part = sg.partition(net, cube(7))
         assert (len(part), part.n_linear_regions, part.n_facets, part.n_vertices) == (1, 1, 14, 128)
         assert len(part.adjacency) == 0
+
+
+def test_ties_behind_a_relu_need_no_exact_arithmetic(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where both entries of a window are off they tie, and one that is on beats one that is off: no arithmetic."""
+    torch.manual_seed(0)
+    pooled = torch.nn.Sequential(
+        torch.nn.Linear(8, 16), torch.nn.ReLU(), torch.nn.Unflatten(1, (2, 8)), torch.nn.MaxPool1d(2),
+        torch.nn.Flatten(), torch.nn.Linear(8, 4), torch.nn.ReLU(), torch.nn.Linear(4, 1),
+    ).double()  # fmt: skip
+    asked: list[int] = []
+    settle = Judge.settle
+    monkeypatch.setattr(Judge, "settle", lambda self, hinge, *rest: (asked.append(hinge), settle(self, hinge, *rest)))
+    ball = sg.L1Ball(np.full(8, 0.1), 1.0)
+    part = sg.partition(pooled, ball)
+    assert len(part) > 1000
+    assert not asked
+    assert (part.locate(part.points[::50]) == np.arange(len(part))[::50]).all()
+    # With exact arithmetic for all of it there are the same regions.
+    monkeypatch.setattr(fold, "_unrounded", lambda total, part, scale: np.zeros(total.shape[1], bool))
+    small = sg.L1Ball(np.full(8, 0.1), 0.5)
+    exact = sg.partition(pooled, small)
+    assert asked
+    monkeypatch.undo()
+    assert sg.partition(pooled, small) == exact
