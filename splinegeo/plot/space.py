@@ -63,7 +63,7 @@ def plot_space(
         chosen = scale(call, shown, part.volumes, limits, cmap, label, "volume")
     space: Any = get_axes(call, ax, dimension=3)
     outer = np.flatnonzero(part.facet_sides >= 0)
-    polygons = [part.vertices[loop] for loop in cycles(vars(part.geometry), outer)]
+    polygons = [_closed(part.vertices[loop]) for loop in cycles(vars(part.geometry), outer)]
     regions = part.facet_regions[outer, 0]
 
     def fill() -> Array:
@@ -104,15 +104,20 @@ def plot_surface(surface: Surface, ax: Axes | None = None, color: Any = "#8fb8de
     shade = 0.55 + 0.45 * np.clip(surface.normals @ (LIGHT / np.linalg.norm(LIGHT)), -1, 1)
     faces = np.clip(base * shade[:, None], 0, 1)
     style = {"facecolors": faces, "edgecolors": faces, "linewidths": 0.3} | kwargs
-    faces3d = Poly3DCollection([surface.vertices[face] for face in surface.faces], **style)
+    faces3d = Poly3DCollection([_closed(surface.vertices[face]) for face in surface.faces], **style)
     space.add_collection3d(faces3d, autolim=False)
     _frame(space, surface.vertices)
     drawn: Axes = space
     return drawn
 
 
+def _closed(polygon: Array) -> Array:
+    """A polygon that ends where it begins: Matplotlib pads polygons to one length, and closes only the longest."""
+    return np.concatenate([polygon, polygon[:1]])
+
+
 def _check(call: str, part: Any) -> None:
-    if not hasattr(part, "facet_sides"):
+    if not hasattr(type(part), "facet_sides"):  # asking the partition itself would work out its facets
         raise WrongType(f"{call}: part must be a SpacePartition; got {type(part).__name__}")
     if part.dim != 3:
         raise InvalidArgument(f"{call}: partitions in 3 dimensions can be drawn; this one has d = {part.dim}")

@@ -42,6 +42,17 @@ def test_the_outside_is_drawn(part, color):
     assert out.getvalue().startswith(b"\x89PNG")
 
 
+def test_all_edges_are_drawn(part, surface):
+    """Polygons of different lengths are padded to one, and Matplotlib closes the longest only."""
+    for ax in (plot_space(part), surface.plot()):
+        ax.figure.canvas.draw()
+        for path in ax.collections[0].get_paths():
+            drawn = np.ma.filled(np.ma.asarray(path.vertices, float), np.nan)
+            corners = drawn[np.isfinite(drawn).all(1)]
+            middle = corners[1:-1] if path.codes is None or path.codes[-1] != path.CLOSEPOLY else corners[1:-2]
+            assert (corners[0] == corners[len(middle) + 1]).all()
+
+
 def test_surfaces(surface):
     ax = surface.plot(color="#ff0000")
     (collection,) = ax.collections
