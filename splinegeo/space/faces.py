@@ -1,4 +1,4 @@
-"""Faces of all dimensions of the regions, and what follows from them: volumes, f-vectors.
+"""Faces of all dimensions of the regions, and what follows from them: f-vectors.
 
 A face of a region is known by the facets of the region that contain it. Its own facets are its parts on one more facet
 of the region, of those the ones that are not contained in a larger one.
@@ -6,7 +6,6 @@ of the region, of those the ones that are not contained in a larger one.
 
 from __future__ import annotations
 
-import math
 from itertools import combinations
 
 import numpy as np
@@ -15,11 +14,12 @@ from splinegeo._jit import kernel
 from splinegeo._types import Array
 from splinegeo.space.memory import popcount, trailing_zeros
 
-_SPREAD = np.uint64(0x9E3779B97F4A7C15)  # an odd number of random bits
+SPREAD = np.uint64(0x9E3779B97F4A7C15)  # an odd number of random bits
+_FACES = 1 << 16  # listed in one go
 
 
 @kernel(inner=True)
-def _is_simple(tight, first, last, d):
+def is_simple(tight, first, last, d):
     """Whether d facets meet in every corner."""
     for v in range(first, last):
         total = 0
@@ -51,7 +51,7 @@ def _meet(tight, members, n, j, meet):
 
 
 @kernel(inner=True)
-def _facets_of(tight, members, n, n_facets, simple, chosen, counts, meets, closure):
+def facets_of(tight, members, n, n_facets, simple, chosen, counts, meets, closure):
     """Mark in ``chosen`` a facet of the region for each facet of the face with these corners."""
     _meet(tight, members, n, -1, closure)
     for j in range(n_facets):
@@ -68,92 +68,6 @@ def _facets_of(tight, members, n, n_facets, simple, chosen, counts, meets, closu
                 # Facet i holds on all that j holds on, and on more, or it stands for both.
                 if i != j and counts[i] > 0 and _on(meets[j], i) and (counts[i] > counts[j] or i < j):
                     chosen[j] = 0
-
-
-@kernel(inner=True)
-def _length(points, apex, root, basis, depth):
-    """Length of what is left of apex - root when the earlier directions are taken out; its direction is kept."""
-    d = points.shape[1]
-    for c in range(d):
-        basis[depth, c] = points[apex, c] - points[root, c]
-    for _ in range(2):  # once more for what cancellation left behind
-        for k in range(depth):
-            dot = 0.0
-            for c in range(d):
-                dot += basis[k, c] * basis[depth, c]
-            for c in range(d):
-                basis[depth, c] -= dot * basis[k, c]
-    total = 0.0
-    for c in range(d):
-        total += basis[depth, c] * basis[depth, c]
-    size = np.sqrt(total)
-    if size > 0.0:
-        for c in range(d):
-            basis[depth, c] /= size
-    return size
-
-
-@kernel()
-def _volumes(points, corner, tight, offsets, n_facets, out):
-    """Sums over the simplices of a pulling triangulation: each face is a cone from its first corner."""
-    d, words = points.shape[1], tight.shape[1]
-    most, widest = 1, 1
-    for r in range(out.shape[0]):
-        most = max(most, offsets[r + 1] - offsets[r])
-        widest = max(widest, n_facets[r])
-    members = np.zeros((d + 1, most), np.int64)
-    size = np.zeros(d + 1, np.int64)
-    chosen = np.zeros((d + 1, widest), np.bool_)
-    place = np.zeros(d + 1, np.int64)
-    product = np.ones(d + 1)
-    basis = np.zeros((d + 1, d))
-    counts, meets = np.zeros(widest, np.int64), np.zeros((widest, words), np.uint64)
-    closure = np.zeros(words, np.uint64)
-    for r in range(out.shape[0]):
-        first, last = offsets[r], offsets[r + 1]
-        simple = _is_simple(tight, first, last, d)
-        total = 0.0
-        k = 0
-        size[0] = last - first
-        for v in range(size[0]):
-            members[0, v] = first + v
-        root = corner[first]
-        place[0] = 0
-        if d > 1:
-            _facets_of(tight, members[0], size[0], n_facets[r], simple, chosen[0], counts, meets, closure)
-        while k >= 0:
-            if d - k == 1:  # an edge: its second corner closes the simplex
-                total += product[k] * _length(points, corner[members[k, 1]], root, basis, k)
-                k -= 1
-                continue
-            j = place[k]
-            while j < n_facets[r] and (not chosen[k, j] or _on(tight[members[k, 0]], j)):
-                j += 1
-            if j == n_facets[r]:
-                k -= 1
-                continue
-            place[k] = j + 1
-            n = 0
-            for v in range(size[k]):
-                if _on(tight[members[k, v]], j):
-                    members[k + 1, n] = members[k, v]
-                    n += 1
-            size[k + 1], place[k + 1] = n, 0
-            product[k + 1] = product[k] * _length(points, corner[members[k + 1, 0]], root, basis, k)
-            k += 1
-            if d - k > 1:
-                _facets_of(tight, members[k], size[k], n_facets[r], simple, chosen[k], counts, meets, closure)
-        out[r] = total
-
-
-def volumes(points: Array, corner: Array, tight: Array, offsets: Array, n_facets: Array) -> Array:
-    """Volumes (N,) of regions with corners ``corner[offsets[k]:offsets[k + 1]]`` among points (V, d).
-
-    tight (C, W) says on which of its region's facets a corner lies; n_facets (N,) is their number.
-    """
-    out = np.zeros(len(offsets) - 1)
-    _volumes(points, corner, tight, offsets, n_facets, out)
-    return out / math.factorial(points.shape[1])
 
 
 @kernel(inner=True)
@@ -189,7 +103,7 @@ def _simple_faces(corner, tight, first, last, choices, marks, names, sums, place
             name = np.uint64(0)
             for j in range(choices.shape[1]):
                 name |= bits[choices[i, j]]
-            place = np.int64((name * _SPREAD) >> np.uint64(32)) & mask
+            place = np.int64((name * SPREAD) >> np.uint64(32)) & mask
             while places[place] != 0 and names[places[place] - 1] != name:
                 place = (place + 1) & mask
             if places[place] == 0:
@@ -229,7 +143,7 @@ def _faces(corner, tight, offsets, n_facets, d, dim, start, choices, marks, keys
     names, sums, places = np.zeros(most, np.uint64), np.zeros(most, np.uint64), np.zeros(n_places, np.int32)
     for r in range(start, offsets.shape[0] - 1):
         first, last, nf = offsets[r], offsets[r + 1], n_facets[r]
-        simple = _is_simple(tight, first, last, d)
+        simple = is_simple(tight, first, last, d)
         if simple and words == 1 and dim < d:
             n = _simple_faces(corner, tight, first, last, choices, marks, names, sums, places)
             if total + n > room:
@@ -257,7 +171,7 @@ def _faces(corner, tight, offsets, n_facets, d, dim, start, choices, marks, keys
                     if inside:
                         members[n] = v
                         n += 1
-                _facets_of(tight, members, n, nf, simple, chosen, counts, meets, closure)
+                facets_of(tight, members, n, nf, simple, chosen, counts, meets, closure)
                 for j in range(nf):
                     if chosen[j] and not _known(after, n_after, meets[j]):
                         after[n_after] = meets[j]
@@ -286,7 +200,7 @@ def _first_of_each(keys, table, first):
     mask = table.shape[0] - 1
     n = 0
     for k in range(keys.shape[0]):
-        place = np.int64((keys[k] * _SPREAD) >> np.uint64(16)) & mask
+        place = np.int64((keys[k] * SPREAD) >> np.uint64(16)) & mask
         while table[place] != 0 and keys[table[place] - 1] != keys[k]:
             place = (place + 1) & mask
         if table[place] == 0:
@@ -320,3 +234,40 @@ def faces(
     first = np.empty(len(keys), np.int64)
     first = first[: _first_of_each(keys, np.zeros(1 << (2 * len(keys)).bit_length(), np.int64), first)]
     return region[first], closures[first]
+
+
+@kernel()
+def _sizes_of_faces(tight, offsets, region, closures, sizes):
+    for f in range(region.shape[0]):
+        for v in range(offsets[region[f]], offsets[region[f] + 1]):
+            inside = True
+            for w in range(tight.shape[1]):
+                inside &= tight[v, w] & closures[f, w] == closures[f, w]
+            sizes[f] += inside
+
+
+@kernel()
+def _corners_of_faces(corner, tight, offsets, region, closures, out):
+    n = 0
+    for f in range(region.shape[0]):
+        for v in range(offsets[region[f]], offsets[region[f] + 1]):
+            inside = True
+            for w in range(tight.shape[1]):
+                inside &= tight[v, w] & closures[f, w] == closures[f, w]
+            if inside:
+                out[n] = corner[v]
+                n += 1
+
+
+def vertices_of_faces(
+    corner: Array, tight: Array, offsets: Array, region: Array, closures: Array
+) -> tuple[Array, Array]:
+    """The vertices of n faces as `faces` gives them, one face after the other, and where each begins (n + 1,)."""
+    sizes = np.zeros(len(region), np.int64)
+    found = [np.zeros(0, corner.dtype)]
+    for start in range(0, len(region), _FACES):
+        now = slice(start, start + _FACES)
+        _sizes_of_faces(tight, offsets, region[now], closures[now], sizes[now])
+        found.append(np.empty(sizes[now].sum(), corner.dtype))
+        _corners_of_faces(corner, tight, offsets, region[now], closures[now], found[-1])
+    return np.concatenate(found), np.r_[0, np.cumsum(sizes)]

@@ -19,12 +19,13 @@ from splinegeo.partition.maps import unpack
 from splinegeo.partition.regions import Regions, frozen
 from splinegeo.partition.setting import Setting
 from splinegeo.partition.views import Ragged, position
-from splinegeo.space.faces import faces, volumes
+from splinegeo.space.faces import faces, vertices_of_faces
 from splinegeo.space.geometry import Geometry
 from splinegeo.space.locate import patterns_at
 from splinegeo.space.merging import linear_labels
 from splinegeo.space.outline import Domain, centre_of, extremes
 from splinegeo.space.programmes import adjacency_of
+from splinegeo.space.volumes import volumes
 from splinegeo.space.walk import geometry_of
 
 if TYPE_CHECKING:
@@ -177,13 +178,12 @@ class SpacePartition(Regions):
         if not whole or not 0 <= dim <= self.dim:
             raise InvalidArgument(f"faces(dim={dim!r}): a dimension from 0 to {self.dim} is expected")
         regions, closures = self._faces(int(dim))
-        found = []
-        for r, closure in zip(regions.tolist(), closures, strict=True):
-            here = slice(self.region_offsets[r], self.region_offsets[r + 1])
-            on = ((self.corner_facets[here] & closure) == closure).all(1)
-            found.append(self.corner_vertices[here][on])
-        lengths = np.array([len(f) for f in found], np.int64)
-        return Ragged(np.concatenate([np.zeros(0, np.int32), *found]), np.r_[0, np.cumsum(lengths)])
+        geometry = self.geometry
+        return Ragged(
+            *vertices_of_faces(
+                geometry.corner_vertices, geometry.corner_facets, geometry.region_offsets, regions, closures
+            )
+        )
 
     @cached_property
     def adjacency(self) -> Array:
