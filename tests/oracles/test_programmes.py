@@ -43,6 +43,8 @@ def assert_same_regions(found: Found, part: space.SpacePartition) -> None:
     "dim", [2, 3, pytest.param(4, marks=pytest.mark.slow), pytest.param(5, marks=pytest.mark.slow)]
 )
 def test_boxes(family: str, dim: int) -> None:
+    if family == "concurrent" and dim == 5:
+        pytest.skip("the point that its hyperplanes share has four coordinates")
     net, box = space_network(family, dim, 2), sg.Box([-2] * dim, [2] * dim)
     assert_same_regions(programmes(net, box), space.partition(net, box, threads=1))
 
